@@ -1,0 +1,105 @@
+"""Every error this package raises on purpose, and the classes that a failed call can have.
+
+    LLMDagError
+    ├── GraphError          a dag that cannot run; raised when it is declared
+    ├── InputError          an input that is no item; raised (or delivered as a failure) at the door
+    ├── CallError           one call, or the answer it brought, failed; carries its `ErrorClass`
+    └── StrictModeError     the first failure of a pipeline with `strict=True`
+
+All of them survive pickling: runners carry them between processes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from beam_llmdag.usage import Usage
+
+__all__ = [
+    "ERROR_CLASSES",
+    "RETRIED",
+    "CallError",
+    "ErrorClass",
+    "GraphError",
+    "InputError",
+    "LLMDagError",
+    "StrictModeError",
+]
+
+ErrorClass = Literal[
+    "rate_limited",  # 429 that passes; waits and tries again
+    "quota_exhausted",  # 429 (or 402) that does not pass by waiting; never retried
+    "overloaded",  # the vendor has no capacity: 503, 529, or a gateway's error
+    "timeout",  # no answer within the dimension's time-out
+    "connection",  # no usable HTTP answer: refused, reset, not JSON
+    "invalid_answer",  # an answer that is not what the output schema asks for; asked again
+    "truncated",  # the answer hit the token limit
+    "refused",  # the model, or the vendor's filter, declined
+    "bad_request",  # the vendor rejected the request
+    "too_long",  # the vendor's own code says that the prompt does not fit the model
+    "auth",  # missing, wrong or unauthorised key
+    "user_function",  # a prompt, skip_if, model or on_failure function raised or returned nonsense
+    "dependency",  # a dependency failed or was skipped, and the dimension says `on_missing="fail"`
+    "duplicate_id",  # two items with one id
+    "bad_input",  # an input record that cannot be an item
+    "too_many_rows",  # the rows of a global dimension do not fit one prompt and it has no merge
+]
+"""What went wrong, as one word. The first eleven come from a call, the others from this package."""
+
+ERROR_CLASSES: tuple[str, ...] = get_args(ErrorClass)
+
+RETRIED: frozenset[str] = frozenset({"rate_limited", "overloaded", "timeout", "connection"})
+"""Classes that a later try of the same request may cure."""
+
+
+class LLMDagError(Exception):
+    """Base of all errors of this package."""
+
+
+class GraphError(LLMDagError, ValueError):
+    """A dag that cannot run. The message names the dimension and the remedy."""
+
+
+class InputError(LLMDagError, ValueError):
+    """An input record that cannot become an item. The message names the record and the remedy."""
+
+
+class StrictModeError(LLMDagError, RuntimeError):
+    """The first failed result of a pipeline that runs with `strict=True`."""
+
+
+class CallError(LLMDagError):
+    """One call failed, classified once by the provider that made it.
+
+    Args:
+        error_class: one of `ErrorClass`.
+        message: what happened, in the vendor's words where it has any.
+        http_status: status of the response, None where there was none.
+        request_id: the vendor's id of the request, for a support ticket.
+        retry_after_seconds: how long the vendor asked to wait, None if it did not.
+        usage: tokens that the failed call is known to have used; None if nobody knows.
+        sent: whether the request may have reached the vendor (and so may have been billed).
+    """
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        retry_after_seconds: float | None = None,
+        usage: Usage | None = None,
+        sent: bool = True,
+    ) -> None:
+        super().__init__(error_class, message)
+        self.error_class = error_class
+        self.message = message
+        self.http_status = http_status
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
+        self.sent = sent
+
+    def __str__(self) -> str:
+        return f"{self.error_class}: {self.message}"

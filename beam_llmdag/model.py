@@ -1,0 +1,183 @@
+"""Models, and what is said to and by one: Model, Message, Image, Request, Answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from beam_llmdag.errors import GraphError
+from beam_llmdag.usage import Usage
+
+__all__ = ["Answer", "Effort", "Image", "Message", "Model", "Request", "Stop", "WireSchema"]
+
+Effort = Literal["minimal", "low", "medium", "high"]
+Role = Literal["system", "user", "assistant"]
+Stop = Literal["end", "length", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A provider's model with its parameters, limits and ordered fallbacks.
+
+    Args:
+        spec: `"provider:name"`, for example `"anthropic:claude-haiku-4-5"`. Providers of the package: `anthropic`,
+            `openai` (the Responses API; Chat Completions when a `base_url` is given), `openai-responses`,
+            `openai-chat`, `google`, `local` (a GGUF file in this process).
+        fallbacks: models to ask, in this order, when this one failed for good.
+        temperature: sampling temperature; None leaves the vendor's default.
+        max_tokens: most tokens of an answer, reasoning included; None leaves the provider's default.
+        system: system text of every request, before a dimension's own.
+        effort: how much a reasoning model may think; None leaves the vendor's default.
+        timeout_seconds: longest wait for one answer, after a permit was had.
+        attempts: tries per request, the first included.
+        max_in_flight: calls in flight per worker process; None leaves the provider's default.
+        base_url: another server that speaks the provider's protocol.
+        api_key_env: environment variable that holds the key on the worker; None for the vendor's usual one.
+        extra_body: more fields of the request's JSON body, sent as they are.
+    """
+
+    spec: str
+    fallbacks: Sequence[Model | str] = field(default=(), kw_only=True)
+    temperature: float | None = field(default=None, kw_only=True)
+    max_tokens: int | None = field(default=None, kw_only=True)
+    system: str | None = field(default=None, kw_only=True)
+    effort: Effort | None = field(default=None, kw_only=True)
+    timeout_seconds: float = field(default=120.0, kw_only=True)
+    attempts: int = field(default=4, kw_only=True)
+    max_in_flight: int | None = field(default=None, kw_only=True)
+    base_url: str | None = field(default=None, kw_only=True)
+    api_key_env: str | None = field(default=None, kw_only=True)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        provider, colon, name = self.spec.partition(":")
+        if not (provider and colon and name):
+            raise GraphError(f"model {self.spec!r}: write it as 'provider:name', for example 'anthropic:claude-haiku-4-5'")
+        if isinstance(self.fallbacks, str):
+            raise GraphError(f"model {self.spec!r}: fallbacks is a list of models, not the text {self.fallbacks!r}")
+        for what, value, least in (
+            ("attempts", self.attempts, 1),
+            ("max_tokens", self.max_tokens, 1),
+            ("max_in_flight", self.max_in_flight, 1),
+        ):
+            if value is not None and value < least:
+                raise GraphError(f"model {self.spec!r}: {what} must be at least {least}, not {value}")
+        if self.timeout_seconds <= 0:
+            raise GraphError(f"model {self.spec!r}: timeout_seconds must be positive, not {self.timeout_seconds}")
+        object.__setattr__(self, "fallbacks", tuple(as_model(fallback) for fallback in self.fallbacks))
+        object.__setattr__(self, "extra_body", dict(self.extra_body))
+
+    @property
+    def provider(self) -> str:
+        """The part of `spec` before the first colon."""
+        return self.spec.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The part of `spec` after the first colon: the vendor's name of the model."""
+        return self.spec.partition(":")[2]
+
+    def chain(self) -> tuple[Model, ...]:
+        """This model and its fallbacks, in the order in which they are asked; each once."""
+        models: dict[tuple[str, str | None], Model] = {}
+        for model in (self, *(m for fallback in self.fallbacks for m in as_model(fallback).chain())):
+            models.setdefault((model.spec, model.base_url), model)
+        return tuple(models.values())
+
+
+def as_model(model: Model | str) -> Model:
+    """A `Model` from a `Model` or its `"provider:name"` text.
+
+    Raises:
+        GraphError: for anything else.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, str):
+        return Model(model)
+    raise GraphError(f"a model is a Model or a text like 'anthropic:claude-haiku-4-5', not {type(model).__name__}: {model!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture in a message.
+
+    Args:
+        data: the bytes of the file.
+        media_type: its MIME type, for example `"image/png"`.
+    """
+
+    data: bytes
+    media_type: str = field(default="image/png", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a prompt.
+
+    Args:
+        role: `"system"`, `"user"` or `"assistant"`.
+        content: a text, or texts and images in order.
+    """
+
+    role: Role
+    content: str | Sequence[str | Image]
+
+    def parts(self) -> tuple[str | Image, ...]:
+        """The content as a tuple of texts and images."""
+        return (self.content,) if isinstance(self.content, str) else tuple(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireSchema:
+    """An output schema as one provider gets it.
+
+    Attributes:
+        schema: JSON schema in the provider's dialect, keys in the order in which the model shall write them.
+        native: True: sent in the API's own field for structured output. False: the API cannot express it, so it
+            is shown to the model as text and checked here alone.
+        notes: what was changed for this provider, in words for `dag.explain()`.
+    """
+
+    schema: Mapping[str, Any]
+    native: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """All that one call says to a provider; what else can change the answer does not exist.
+
+    Attributes:
+        model: whom to ask. `temperature`, `max_tokens`, `effort` and `extra_body` of it hold for this request.
+        messages: user and assistant messages, in order; the last one is the user's.
+        system: system text, or None.
+        output: schema of the answer for this provider; None for plain text.
+    """
+
+    model: Model
+    messages: tuple[Message, ...]
+    system: str | None = None
+    output: WireSchema | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a provider's model said.
+
+    Attributes:
+        text: the answer, without thinking that the API delivers apart.
+        stop: `"end"`, `"length"` (token limit) or `"refusal"`.
+        usage: tokens of the call; None where the provider did not say.
+        model_name: the model's name as the response gives it.
+        request_id: the vendor's id of the request.
+        refusal: the words of a refusal, where the API has a field for them.
+    """
+
+    text: str
+    stop: Stop = "end"
+    usage: Usage | None = None
+    model_name: str | None = None
+    request_id: str | None = None
+    refusal: str | None = None

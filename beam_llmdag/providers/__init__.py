@@ -1,0 +1,1 @@
+"""One module per wire format; facts about a vendor live nowhere else."""

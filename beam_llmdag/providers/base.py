@@ -1,0 +1,84 @@
+"""What a provider is, and how one is found by the name before the colon of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from beam_llmdag.errors import GraphError
+from beam_llmdag.model import Answer, Model, Request, WireSchema
+
+__all__ = ["ENTRY_POINT_GROUP", "Provider", "ProviderFactory", "find_provider"]
+
+ENTRY_POINT_GROUP = "beam_llmdag.providers"
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A client of one LLM API. Built on first use in the process that calls it, never pickled.
+
+    A provider does not retry, does not wait for limits and does not validate: it makes one call and says truthfully
+    what came of it.
+
+    Attributes:
+        default_in_flight: calls in flight per process that suit the API when the user sets no limit.
+    """
+
+    default_in_flight: int
+
+    def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
+        """The canonical JSON schema of an output (see `beam_llmdag.schema`) in this API's dialect.
+
+        Needs no key and no network: it is called when the graph is built.
+
+        Raises:
+            GraphError: the schema can not be asked of this API at all; the message names the field.
+        """
+
+    def key(self) -> str | None:
+        """The secret in use, so that it can be taken out of error texts; None if there is none."""
+
+    async def answer(self, request: Request) -> Answer:
+        """Asks once.
+
+        Raises:
+            CallError: anything else than an answer, classified. A cancelled call closes its connection.
+        """
+
+    async def aclose(self) -> None:
+        """Closes connections."""
+
+
+ProviderFactory = Callable[[Model], Provider]
+"""Builds a provider for the `provider`, `base_url` and `api_key_env` of a model, without network and without a key."""
+
+_BUILT_IN: Mapping[str, str] = {
+    "anthropic": "beam_llmdag.providers.anthropic:AnthropicProvider",
+    "openai": "beam_llmdag.providers.openai:openai_provider",
+    "openai-responses": "beam_llmdag.providers.openai:OpenAIResponsesProvider",
+    "openai-chat": "beam_llmdag.providers.openai:OpenAIChatProvider",
+    "google": "beam_llmdag.providers.google:GoogleProvider",
+    "local": "beam_llmdag.providers.local:LocalProvider",
+}
+
+
+def find_provider(name: str, own: Mapping[str, ProviderFactory]) -> ProviderFactory:
+    """The factory for `name`: the dag's own providers first, then the package's, then installed entry points.
+
+    Raises:
+        GraphError: no such provider; the message lists those there are.
+    """
+    if name in own:
+        return own[name]
+    if name in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[name].partition(":")
+        factory: ProviderFactory = getattr(import_module(module), attribute)
+        return factory
+    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if name in installed:
+        loaded: ProviderFactory = installed[name].load()
+        return loaded
+    known = ", ".join(sorted({*own, *_BUILT_IN, *installed}))
+    raise GraphError(f"no provider {name!r}: known ones are {known}")

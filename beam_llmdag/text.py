@@ -1,0 +1,17 @@
+"""Text is cleaned once, on its way in and on its way out, the same for every provider and sink."""
+
+from __future__ import annotations
+
+__all__ = ["clean_text"]
+
+
+def clean_text(text: str) -> str:
+    """`text` as valid Unicode: halves of a surrogate pair are joined, lone ones become U+FFFD.
+
+    A lone surrogate cannot be encoded as UTF-8, so one of them would break a request or a whole Parquet file.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
