@@ -1,12 +1,21 @@
-"""One input record, and how its id is derived."""
+"""One input record: how it is made from what a user has, and how its id is derived."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-__all__ = ["Item"]
+from beam_llmdag.errors import InputError
+from beam_llmdag.plain import plain, record_fields
+from beam_llmdag.text import clean_text
+
+__all__ = ["Item", "derived_id", "id_text", "item_and_origin", "item_from"]
+
+_FLOAT_IS_EXACT_BELOW = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +33,126 @@ class Item:
     content: Any
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source_ids: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+def item_from(record: Any, *, where: str, id_field: str = "id", content_field: str = "content") -> Item:
+    """The item that `record` describes, with all its values converted by `plain`.
+
+    Args:
+        record: an `Item`; a text or bytes, which are the content; or named fields: a mapping, dataclass, pydantic
+            model or named tuple. Fields other than id and content become metadata, and a mapping called `metadata`
+            is merged with them. Content that is null (None, NaN, ...) is the empty text.
+        where: what the record is called in error texts, for example `"row 2 (counted from 0)"`.
+        id_field: name of the field that holds the id. A record without that field gets the id `derived_id`.
+        content_field: name of the field that holds the content.
+
+    Raises:
+        InputError: the record is of another type, lacks its content field, has an id that is null, blank or no id,
+            or holds a value that is not JSON-like. The message names `where` and the remedy.
+    """
+    return item_and_origin(record, where=where, id_field=id_field, content_field=content_field)[0]
+
+
+def item_and_origin(
+    record: Any, *, where: str, id_field: str = "id", content_field: str = "content"
+) -> tuple[Item, bool]:
+    """As `item_from`, and whether the id was derived, so that equal records have equal ids."""
+    if isinstance(record, Item):
+        return _normalised(record, where), False
+    if isinstance(record, (str, bytes, bytearray, memoryview)):
+        fields: Mapping[Any, Any] = {content_field: record}
+    else:
+        found = record_fields(record)
+        if found is None:
+            raise InputError(
+                f"{where}: {type(record).__name__} is no item; an item is an Item, a text, bytes or a mapping "
+                f"with the field {content_field!r}"
+            )
+        fields = found
+    if content_field not in fields:
+        names = ", ".join(repr(name) for name in fields) or "none"
+        raise InputError(
+            f"{where}: no field {content_field!r}; its fields are {names}. "
+            "Rename one, or name it with content_field="
+        )
+    content = _content(fields[content_field], f"{where}: {content_field}")
+    metadata = _metadata(fields, where, (id_field, content_field))
+    if id_field in fields:
+        return Item(id_text(fields[id_field], where=where), content, metadata), False
+    return Item(derived_id(content, metadata), content, metadata), True
+
+
+def id_text(value: Any, *, where: str) -> str:
+    """An id as text: texts stay as they are, `1` and `1.0` are `"1"`.
+
+    A float is accepted because pandas makes floats of an integer column with a gap. From 2**53 on it may have been
+    rounded to another id, so that is an error.
+
+    Raises:
+        InputError: null, blank, no whole number, or a type that cannot name a record; the message names `where`.
+    """
+    known = plain(value, f"{where}: id")
+    if known is None or (isinstance(known, str) and not known.strip()):
+        raise InputError(f"{where}: id is missing (null or empty); fill it in, or leave the whole field out")
+    if isinstance(value, (bool, bytes, bytearray, memoryview)) or not isinstance(known, (str, int, float)):
+        raise InputError(f"{where}: id {value!r} is of type {type(value).__name__}; an id is a text or a whole number")
+    if isinstance(value, Decimal):
+        return _whole_number(value, where)
+    return _whole_number(known, where) if isinstance(known, float) else str(known)
+
+
+def derived_id(content: Any, metadata: Mapping[str, Any]) -> str:
+    """An id for a record without one: 80 bits of the SHA-256 of its content and metadata, the same everywhere.
+
+    Metadata counts, so that records with one id are the same in everything and it does not matter which is which.
+
+    Args:
+        content: converted content.
+        metadata: converted metadata; the order of its keys does not matter.
+    """
+    known = {"bytes": hashlib.sha256(content).hexdigest()} if isinstance(content, bytes) else {"json": content}
+    text = json.dumps([known, dict(metadata)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:20]
+
+
+def _whole_number(value: float | Decimal, where: str) -> str:
+    if value != int(value):
+        raise InputError(f"{where}: id {value} is no whole number; an id is a text or a whole number")
+    if isinstance(value, float) and abs(value) >= _FLOAT_IS_EXACT_BELOW:
+        raise InputError(
+            f"{where}: id {int(value)} came as a float and may already be rounded (2**53 and above); "
+            "read the column as text or as integers"
+        )
+    return str(int(value))
+
+
+def _normalised(item: Item, where: str) -> Item:
+    if not isinstance(item.metadata, Mapping):
+        raise InputError(f"{where}: metadata is a mapping, not {type(item.metadata).__name__}")
+    return Item(
+        id_text(item.id, where=where),
+        _content(item.content, f"{where}: content"),
+        plain(item.metadata, f"{where}: metadata"),
+        source_ids=tuple(id_text(source, where=f"{where}: source_ids") for source in item.source_ids),
+    )
+
+
+def _content(value: Any, path: str) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    known = plain(value, path)
+    return "" if known is None else known
+
+
+def _metadata(fields: Mapping[Any, Any], where: str, taken: tuple[str, str]) -> dict[str, Any]:
+    others = {name: value for name, value in fields.items() if name not in taken}
+    nested = others.get("metadata")
+    if nested is not None and not isinstance(nested, Mapping):
+        nested = None
+    elif "metadata" in others:
+        del others["metadata"]
+    metadata: dict[str, Any] = plain(others, where)
+    for name, value in plain(nested or {}, f"{where}: metadata").items():
+        if metadata.setdefault(name, value) != value:
+            raise InputError(f"{where}: the field {clean_text(name)!r} and the same name in metadata differ; keep one")
+    return metadata

@@ -1,0 +1,38 @@
+"""Time as a parameter: what reads a clock or waits gets one handed over, so that no test has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back. For durations."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets `seconds` pass."""
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits for `seconds` without blocking the event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,276 @@
+"""Dimensions together: declared here, validated here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from beam_llmdag import drawing, validation
+from beam_llmdag.dimension import ABSENT, RESERVED, Dimension, Function, OnMissing, Regroup, Scope, Step
+from beam_llmdag.errors import GraphError
+from beam_llmdag.explain import explain
+from beam_llmdag.model import Effort, Model, as_model
+from beam_llmdag.plan import PlanKind
+from beam_llmdag.prices import Price, PriceTable
+from beam_llmdag.providers.base import ProviderFactory, find_provider
+from beam_llmdag.schema import Output
+
+if TYPE_CHECKING:
+    from beam_llmdag.report.report import Report
+
+__all__ = ["Dag"]
+
+_COLUMNS = frozenset({"id", "content", "metadata", "source_ids"})
+
+
+class Dag:
+    """A graph of dimensions.
+
+    Args:
+        name: what the dag is called in logs, pictures and labels.
+        model: model of every dimension that names none.
+        prices: the user's own prices, by model as `"provider:name"` or bare name; a `Price` or dated ones. They come
+            before the kept price library.
+        providers: the user's own providers, by the name before the colon of a model: a class or function that takes the
+            `Model` and returns a `Provider`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: Model | str | None = None,
+        prices: Mapping[str, Price | Sequence[Price]] | None = None,
+        providers: Mapping[str, ProviderFactory] | None = None,
+    ) -> None:
+        self.name = name
+        self.model = None if model is None else as_model(model)
+        self.prices = PriceTable(prices or {})
+        self.providers: dict[str, ProviderFactory] = dict(providers or {})
+        self.steps: dict[str, Step] = {}
+
+    def dimension(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        output: Any = str,
+        name: str | None = None,
+        scope: Scope = "item",
+        over: Regroup | str | None = None,
+        per: Callable[..., Any] | None = None,
+        model: Model | str | Callable[..., Any] | None = None,
+        skip_if: Callable[..., Any] | None = None,
+        on_failure: Any = ABSENT,
+        after: Iterable[Dimension | Regroup | str] = (),
+        on_missing: OnMissing = "skip",
+        system: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        effort: Effort | None = None,
+        timeout_seconds: float | None = None,
+        deadline_seconds: float | None = None,
+        attempts: int | None = None,
+        max_prompt_tokens: int | None = None,
+    ) -> Any:
+        """Declares a dimension, as a decorator of its prompt function.
+
+        The parameters of the function name what it needs: `item` (in a global: `items`, a list) and other dimensions. An
+        item dimension gets the answer of another one about the same item, or of a global. A global gets an aligned list
+        per item dimension. It returns the prompt: a text, or a list of texts, `Image`s and `Message`s.
+
+        Args:
+            output: pydantic class, JSON schema, Enum, Literal, any type pydantic knows, or `str` for plain text.
+            name: name of the dimension; the function's own by default.
+            scope: `"item"`: one answer per item. `"global"`: one over all of them.
+            over: the regroup whose items it is about. Known from the parameters where they name a dimension over it.
+            per: for a global: one answer per group instead; a function of an item's dimensions that names its group.
+            model: a model, or a function that picks one per item; the dag's model by default.
+            skip_if: a function; where it returns something true the dimension is skipped and nothing is paid.
+            on_failure: a value, or a function of the same kind of parameters (and `error`), used when the dimension
+                failed; the result is marked `fallback`.
+            after: dimensions that must have ended before, whatever came of them.
+            on_missing: what to do if a dependency failed or was skipped: `"skip"` this one too, `"fail"`, or `"run"` with
+                None in its place. In a global: leave the item out, fail, or run with None for the item.
+            system: system text, behind the model's own.
+            temperature, max_tokens, effort, timeout_seconds, attempts: over those of the model.
+            deadline_seconds: longest time for all tries and fallbacks together.
+            max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
+                default what the model's context holds.
+
+        Returns:
+            The `Dimension`.
+
+        Raises:
+            GraphError: the declaration cannot be right; the message names the dimension and the remedy.
+        """
+
+        def declare(prompt: Callable[..., Any]) -> Dimension:
+            step_name = self._new_name(name or getattr(prompt, "__name__", ""), "dimension")
+            where = f"dimension {step_name!r}"
+            try:
+                declared = Output(output)
+            except GraphError as error:
+                raise GraphError(f"{where}: {error}") from None
+            dimension = Dimension(
+                name=step_name,
+                prompt=Function.of(prompt, f"prompt of {where}"),
+                output=declared,
+                scope=scope,
+                over=over.name if isinstance(over, Regroup) else over,
+                per=None if per is None else Function.of(per, f"per of {where}"),
+                model=self._model_of(model, where),
+                skip_if=None if skip_if is None else Function.of(skip_if, f"skip_if of {where}"),
+                on_failure=Function.of(on_failure, f"on_failure of {where}") if callable(on_failure) else on_failure,
+                after=tuple(step if isinstance(step, str) else step.name for step in after),
+                on_missing=on_missing,
+                system=system,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                effort=effort,
+                timeout_seconds=timeout_seconds,
+                deadline_seconds=deadline_seconds,
+                attempts=attempts,
+                max_prompt_tokens=max_prompt_tokens,
+            )
+            validation.check_dimension(dimension)
+            self._check_models(dimension)
+            self.steps[step_name] = dimension
+            return dimension
+
+        return declare if function is None else declare(function)
+
+    def regroup(
+        self, function: Callable[..., Any] | None = None, *, name: str | None = None, over: Regroup | str | None = None
+    ) -> Any:
+        """Declares, as a decorator, a step that makes new items of old ones after a global.
+
+        The function takes `items` and dimensions, as a global does, and returns a dict: new id -> ids of the source
+        items (its content is theirs, joined by blank lines), or new id -> a new `Item`. A list of `Item`s does as well.
+        Ids that are unknown, left out or in several groups are reported in `results.globals`, never guessed.
+
+        Returns:
+            The `Regroup`, for `over=`.
+
+        Raises:
+            GraphError: as for `dimension`.
+        """
+
+        def declare(regroup: Callable[..., Any]) -> Regroup:
+            step_name = self._new_name(name or getattr(regroup, "__name__", ""), "regroup")
+            step = Regroup(
+                name=step_name,
+                function=Function.of(regroup, f"regroup {step_name!r}"),
+                over=over.name if isinstance(over, Regroup) else over,
+            )
+            self.steps[step_name] = step
+            return step
+
+        return declare if function is None else declare(function)
+
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """The dimensions by name, in order of declaration."""
+        return {name: step for name, step in self.steps.items() if isinstance(step, Dimension)}
+
+    def validate(self) -> None:
+        """Checks the graph as a whole. Whatever runs or draws the dag does it first.
+
+        Raises:
+            GraphError: empty, unknown or misused dependency, cycle; the message names the dimension and the remedy.
+        """
+        validation.check_dag(self.name, self.steps)
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Names of all steps that must have ended before step `name` starts."""
+        return tuple(validation.step_needs(self.steps[name]))
+
+    def levels(self) -> list[list[str]]:
+        """Steps that can run at the same time, level by level."""
+        self.validate()
+        return drawing.levels(self.steps)
+
+    def critical_path(self) -> list[str]:
+        """The longest chain of dimensions: no run is faster than its calls one after the other."""
+        self.validate()
+        return drawing.critical_path(self.steps)
+
+    def to_mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        self.validate()
+        return drawing.to_mermaid(self.name, self.steps)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz' language."""
+        self.validate()
+        return drawing.to_dot(self.name, self.steps)
+
+    def to_json(self) -> str:
+        """The graph as JSON: every step with its needs, scope, models and output schema."""
+        self.validate()
+        return drawing.to_json(self.name, self.steps)
+
+    def explain(self, plan: PlanKind = "pipelined") -> str:
+        """What will run, in words: the steps of the plan, and what each model's API cannot express of an output.
+
+        Args:
+            plan: `"pipelined"` or `"staged"`.
+        """
+        self.validate()
+        return explain(self.name, self.steps, plan, self.providers)
+
+    def run(self, items: Any, **options: Any) -> Report:
+        """Runs the dag here and now, on Beam's in-process runner.
+
+        Args:
+            items: texts, dicts with `content` (and `id`), `Item`s, or a pandas, polars or pyarrow table.
+            options: see `beam_llmdag.report.run.run_dag`.
+
+        Returns:
+            A `Report` with `.items`, `.globals`, `.failures`, `.costs`.
+
+        Raises:
+            GraphError: the graph is wrong.
+            InputError: the items are, before any call.
+            StrictModeError: with `strict=True`, on the first failure.
+        """
+        from beam_llmdag.report.run import run_dag
+
+        return run_dag(self, items, **options)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
+
+    def __repr__(self) -> str:
+        return f"Dag({self.name!r}: {', '.join(self.steps) or 'no dimensions yet'})"
+
+    def _new_name(self, name: str, kind: str) -> str:
+        if not name.isidentifier():
+            raise GraphError(f"{kind} {name!r}: a name is a Python identifier; give one with name='…'")
+        if name in RESERVED or name in _COLUMNS:
+            raise GraphError(f"{kind} {name!r}: the name is taken by the package ({', '.join(sorted(RESERVED | _COLUMNS))})")
+        if name in self.steps:
+            raise GraphError(f"{kind} {name!r} is declared twice in dag {self.name!r}: give one of them another name")
+        return name
+
+    def _model_of(self, model: Model | str | Callable[..., Any] | None, where: str) -> Model | Function:
+        chosen = self.model if model is None else model
+        if chosen is None:
+            raise GraphError(f"{where} has no model: give it one, or give one to the dag")
+        if isinstance(chosen, (Model, str)):
+            try:
+                return as_model(chosen)
+            except GraphError as error:
+                raise GraphError(f"{where}: {error}") from None
+        return Function.of(chosen, f"model of {where}")
+
+    def _check_models(self, dimension: Dimension) -> None:
+        """Asks the provider of every known model whether it can be asked for the output, before any call."""
+        if isinstance(dimension.model, Function):
+            return
+        for model in dimension.model.chain():
+            try:
+                provider = find_provider(model.provider, self.providers)(model)
+                if dimension.output.schema is not None:
+                    provider.wire_schema(dimension.output.schema)
+            except GraphError as error:
+                raise GraphError(f"dimension {dimension.name!r}, model {model.spec!r}: {error}") from None

@@ -1,0 +1,157 @@
+"""What a user declares: a Dimension, a Regroup, and the functions of both, whose parameters name what they need."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from beam_llmdag.errors import GraphError
+from beam_llmdag.model import Effort, Model
+from beam_llmdag.schema import Output
+
+__all__ = ["ABSENT", "RESERVED", "Dimension", "Function", "OnMissing", "Regroup", "Scope", "Step"]
+
+Scope = Literal["item", "global"]
+OnMissing = Literal["run", "skip", "fail"]
+
+RESERVED = frozenset({"item", "items", "error", "parts"})
+"""Parameter names that are no dimensions: the item, all items, the failure, partial answers."""
+
+
+class _Absent:
+    """Where None is a value that a user may mean."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A user's function and the names of its parameters.
+
+    A parameter with a default value that names no dimension is the function's own business, as in
+    `lambda item, labels=LABELS: …`.
+    """
+
+    call: Callable[..., Any]
+    parameters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, call: Callable[..., Any], where: str) -> Function:
+        """Reads the parameters of `call`; `where` names it in errors.
+
+        Raises:
+            GraphError: `call` is not callable, or takes `*args`, `**kwargs` or positional-only parameters.
+        """
+        if not callable(call):
+            raise GraphError(f"{where} must be a function, not {type(call).__name__}: {call!r}")
+        names = []
+        for name, parameter in inspect.signature(call).parameters.items():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise GraphError(f"{where} takes {parameter}: its parameters name what it needs, so each must have a name")
+            if parameter.default is parameter.empty:
+                names.append(name)
+        return cls(call, tuple(names))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the dimensions it asks for."""
+        return tuple(name for name in self.parameters if name not in RESERVED)
+
+
+@dataclass(eq=False, kw_only=True)
+class Dimension:
+    """One analysis: a prompt, an output, a model, dependencies. Made by `Dag.dimension`, which documents the fields."""
+
+    name: str
+    prompt: Function
+    output: Output
+    scope: Scope = "item"
+    over: str | None = None
+    per: Function | None = None
+    model: Model | Function
+    skip_if: Function | None = None
+    on_failure: Any = ABSENT
+    after: tuple[str, ...] = ()
+    on_missing: OnMissing = "skip"
+    system: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    effort: Effort | None = None
+    timeout_seconds: float | None = None
+    deadline_seconds: float | None = None
+    attempts: int | None = None
+    max_prompt_tokens: int | None = None
+    merge_prompt: Function | None = field(default=None, init=False)
+
+    def merge(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declares, as a decorator, how partial answers join when the rows of a global do not fit one prompt.
+
+        Args:
+            function: takes `parts`, the list of partial answers. It returns a prompt (a text or messages) for one more
+                call with the same output, or the joined answer itself. For a plain text output a text is a prompt.
+
+        Raises:
+            GraphError: this dimension is not global, or the function does not take `parts` alone.
+        """
+        where = f"merge of dimension {self.name!r}"
+        if self.scope != "global":
+            raise GraphError(f"{where}: only a global dimension has parts to merge")
+        merged = Function.of(function, where)
+        if merged.parameters != ("parts",):
+            raise GraphError(f"{where} takes one parameter, 'parts', not {', '.join(merged.parameters) or 'none'}")
+        self.merge_prompt = merged
+        return function
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions whose parameters are dependencies."""
+        declared = (self.prompt, self.skip_if, self.model, self.per, self.on_failure)
+        return tuple(function for function in declared if isinstance(function, Function))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Dimensions that must have a value before this one runs, unless `on_missing` says otherwise."""
+        functions = [function for function in self.functions if function is not self.on_failure]
+        return tuple(dict.fromkeys(name for function in functions for name in function.needs))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """All dimensions that must have ended before this one starts, each once, in order of declaration."""
+        names = dict.fromkeys(name for function in self.functions for name in function.needs)
+        return tuple(dict.fromkeys((*names, *self.after)))
+
+    def tuned(self, model: Model) -> Model:
+        """`model` with what this dimension says of temperature, tokens, effort, time-out and attempts."""
+        own = {
+            name: value
+            for name in ("temperature", "max_tokens", "effort", "timeout_seconds", "attempts")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(model, **own) if own else model
+
+
+@dataclass(eq=False, kw_only=True)
+class Regroup:
+    """A step that makes M items of N after a global. Made by `Dag.regroup`."""
+
+    name: str
+    function: Function
+    over: str | None = None
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """All dimensions that must have ended before this step."""
+        return self.function.needs
+
+
+Step = Dimension | Regroup
+"""What a dag is made of."""

@@ -1,0 +1,54 @@
+"""JSON read strictly, and what data must be so that every sink can hold it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from beam_llmdag.errors import CallError
+from beam_llmdag.text import clean_text
+
+__all__ = ["check_data", "decoder"]
+
+_INT64 = 2**63
+
+
+def _no_repeated_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise ValueError(f"the key {key!r} stands twice, with different values")
+    return found
+
+
+decoder = json.JSONDecoder(object_pairs_hook=_no_repeated_key, strict=False)
+"""Reads JSON in which no key has two values.
+
+Raw line breaks in strings are read (`strict=False`): models write them, and they mean themselves. NaN and Infinity are
+read as well, so that `check_data` can name the field they stand in.
+"""
+
+
+def check_data(data: Any, path: str = "") -> Any:
+    """`data` with clean text, if JSON, Parquet and BigQuery can all hold it.
+
+    Raises:
+        CallError: `invalid_answer` for a number that is not finite or an integer beyond 64 bits, naming its field.
+    """
+    if isinstance(data, str):
+        return clean_text(data)
+    if isinstance(data, float):
+        if not math.isfinite(data):
+            raise CallError("invalid_answer", f"{path or 'the answer'}: {data} is no JSON number")
+        return data
+    if isinstance(data, int):  # bool is one too, and fits
+        if not -_INT64 <= data < _INT64:
+            raise CallError("invalid_answer", f"{path or 'the answer'}: {data} does not fit 64 bits")
+        return data
+    if isinstance(data, dict):
+        return {clean_text(key): check_data(value, f"{path}.{key}" if path else key) for key, value in data.items()}
+    if isinstance(data, list):
+        return [check_data(value, f"{path}[{index}]") for index, value in enumerate(data)]
+    return data

@@ -1,0 +1,49 @@
+"""Whether and when to try again. No clock and no sleep in here."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from beam_llmdag.errors import RETRIED, CallError, GraphError
+
+__all__ = ["RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter, on top of what the vendor asks for.
+
+    The wait before try n + 1 is `Retry-After` (at most `longest_retry_after_seconds`) plus a random part of
+    `first_seconds * 2 ** (n - 1)` (at most `longest_seconds`). Full jitter keeps many workers from coming back at once:
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+    Args:
+        first_seconds: longest jitter before the second try.
+        longest_seconds: longest jitter before any try.
+        longest_retry_after_seconds: a longer Retry-After is cut to this.
+    """
+
+    first_seconds: float = 0.5
+    longest_seconds: float = 60.0
+    longest_retry_after_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if min(self.first_seconds, self.longest_seconds, self.longest_retry_after_seconds) < 0:
+            raise GraphError(f"a RetryPolicy waits 0 seconds or more, not {self}")
+
+    def waits_for(self, error: CallError) -> bool:
+        """Whether the same request may succeed later."""
+        return error.error_class in RETRIED
+
+    def asks_again_for(self, error: CallError) -> bool:
+        """Whether the model may do better when it is told what was wrong with its answer."""
+        return error.error_class in ("invalid_answer", "truncated")
+
+    def delay_seconds(self, tries: int, error: CallError, rng: random.Random) -> float:
+        """How long to wait after `tries` failed tries, the last of which ended with `error`."""
+        if self.asks_again_for(error):
+            return 0.0
+        asked = min(error.retry_after_seconds or 0.0, self.longest_retry_after_seconds)
+        longest = min(self.longest_seconds, self.first_seconds * 2 ** min(tries - 1, 30))
+        return asked + rng.uniform(0.0, longest)

@@ -1,0 +1,96 @@
+"""What goes wrong between a client and a vendor, by name, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.utils import formatdate
+from itertools import accumulate
+from typing import Literal, get_args
+
+from beam_llmdag.testing.reply import Reply
+from beam_llmdag.testing.request import SimulatedRequest
+
+__all__ = ["FAULTS", "FaultName", "Faults"]
+
+FaultName = Literal[
+    "rate_limited",  # 429 with Retry-After: 1
+    "rate_limited_date",  # 429 with Retry-After as an HTTP date, one to two seconds ahead
+    "rate_limited_silent",  # 429 without Retry-After
+    "quota_exhausted",  # 429 that waiting does not cure
+    "overloaded",  # 529 (Anthropic) or 503
+    "unavailable",  # 503
+    "server_error",  # 500
+    "reset",  # the connection is reset instead of an answer
+    "hang",  # accepted and never answered
+    "malformed_json",  # 200; the JSON ends half-way
+    "truncated_body",  # 200; the connection ends half-way
+    "empty_body",  # 200 and nothing
+    "html",  # 200 and a proxy's page
+    "error_200",  # 200 with an error object
+    "wrong_schema",  # an answer that is not what the schema asks for
+    "length",  # the answer hit the token limit
+    "refusal",  # the model declined
+]
+
+_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+_QUOTA_CODES = {"anthropic": "enforced_spend_limit_reached", "google": "RATE_LIMIT_EXCEEDED"}
+_QUOTA_MESSAGE = "You exceeded your current quota, please check your plan and billing details."
+
+
+def _quota(request: SimulatedRequest, answer: Reply) -> Reply:
+    return Reply(status=429, message=_QUOTA_MESSAGE, code=_QUOTA_CODES.get(request.protocol, "insufficient_quota"))
+
+
+def _cut_at_limit(request: SimulatedRequest, answer: Reply) -> Reply:
+    text = answer.answer_text
+    return replace(answer, text=text[: len(text) // 2], stop="length")
+
+
+FAULTS: Mapping[FaultName, Callable[[SimulatedRequest, Reply], Reply]] = {
+    "rate_limited": lambda request, answer: Reply(status=429, retry_after=1),
+    "rate_limited_date": lambda request, answer: Reply(
+        status=429, retry_after=formatdate(request.received_at + 2, usegmt=True)
+    ),
+    "rate_limited_silent": lambda request, answer: Reply(status=429),
+    "quota_exhausted": _quota,
+    "overloaded": lambda request, answer: Reply(status=529 if request.protocol == "anthropic" else 503),
+    "unavailable": lambda request, answer: Reply(status=503),
+    "server_error": lambda request, answer: Reply(status=500),
+    "reset": lambda request, answer: Reply(drop=True),
+    "hang": lambda request, answer: Reply(hang=True),
+    "malformed_json": lambda request, answer: replace(answer, malformed=True),
+    "truncated_body": lambda request, answer: replace(answer, truncate=True),
+    "empty_body": lambda request, answer: Reply(body=""),
+    "html": lambda request, answer: Reply(body=_PAGE, headers={"content-type": "text/html"}),
+    "error_200": lambda request, answer: Reply(json={"error": {"message": "Provider returned error", "code": 502}}),
+    "wrong_schema": lambda request, answer: replace(answer, text={"unexpected": True}),
+    "length": _cut_at_limit,
+    "refusal": lambda request, answer: Reply(stop="refusal", refusal="I cannot help with that request."),
+}
+"""Name of a fault -> what is sent instead of the answer."""
+
+
+class Faults:
+    """Which requests meet which fault.
+
+    Args:
+        probabilities: name of a fault -> share of the requests that meet it.
+
+    Raises:
+        ValueError: an unknown name, a negative share, or shares of more than 1 in all.
+    """
+
+    def __init__(self, probabilities: Mapping[FaultName, float]) -> None:
+        for name, share in probabilities.items():
+            if name not in FAULTS:
+                raise ValueError(f"no fault {name!r}: there are {', '.join(get_args(FaultName))}")
+            if share < 0:
+                raise ValueError(f"the probability of {name!r} is negative: {share}")
+        if sum(probabilities.values()) > 1 + 1e-9:
+            raise ValueError(f"the probabilities of all faults sum up to more than 1: {dict(probabilities)}")
+        self._steps = list(zip(accumulate(probabilities.values()), probabilities, strict=True))
+
+    def choose(self, chance: float) -> FaultName | None:
+        """The fault of the request with this `chance`, a number from (0, 1)."""
+        return next((name for step, name in self._steps if chance < step), None)
