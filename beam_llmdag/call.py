@@ -16,7 +16,7 @@ from typing import Any
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass, GraphError
 from beam_llmdag.limits import Limits
-from beam_llmdag.model import Answer, Message, Model, Request
+from beam_llmdag.model import Answer, Message, Model, Request, WireSchema
 from beam_llmdag.output import read_answer
 from beam_llmdag.prices import PriceTable
 from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
@@ -104,6 +104,7 @@ class Caller:
         self._clock = clock
         self._rng = rng
         self._providers: dict[tuple[str, str | None, str | None, str], Provider] = {}
+        self._wire_schemas: dict[tuple[int, int], WireSchema] = {}  # outputs and providers live as long as the caller
         self._given_up: dict[tuple[str, str | None], CallError] = {}
         self._asking: dict[str, asyncio.Future[None]] = {}
 
@@ -204,6 +205,7 @@ class Caller:
             try:
                 answer, error = await self._call(provider, request, call)
             except asyncio.CancelledError:
+                # by the deadline or with its bundle: it may have been paid, so the reply must not lose it
                 reply.attempts.append(self._paid(call, None, CallError("timeout", "cancelled before an answer came")))
                 raise
         if answer is not None and error is None:
@@ -269,11 +271,19 @@ class Caller:
         texts = [text for text in (model.system, question.system) if text]
         output = None
         if question.output.schema is not None:
-            output = self._provider(model).wire_schema(question.output.schema)
+            output = self._wire_schema(question.output, model)
             if not output.native:
                 schema = json.dumps(output.schema, ensure_ascii=False)
                 texts.append(f"Answer with one JSON object and nothing else. It must fit this JSON schema:\n{schema}")
         return Request(model=model, messages=question.messages, system="\n\n".join(texts) or None, output=output)
+
+    def _wire_schema(self, output: Output, model: Model) -> WireSchema:
+        provider = self._provider(model)
+        known = self._wire_schemas.get((id(output), id(provider)))
+        if known is None:
+            assert output.schema is not None
+            known = self._wire_schemas[id(output), id(provider)] = provider.wire_schema(output.schema)
+        return known
 
     def _provider(self, model: Model) -> Provider:
         key = (model.provider, model.base_url, model.api_key_env, model.name)

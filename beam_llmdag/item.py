@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.plain import plain, record_fields
-from beam_llmdag.text import clean_text
 
-__all__ = ["Item", "derived_id", "id_text", "item_and_origin", "item_from"]
+__all__ = ["Item", "derived_id", "id_text", "item_and_origin", "item_from", "numbered"]
 
 _FLOAT_IS_EXACT_BELOW = 2**53
 
@@ -72,8 +71,7 @@ def item_and_origin(
     if content_field not in fields:
         names = ", ".join(repr(name) for name in fields) or "none"
         raise InputError(
-            f"{where}: no field {content_field!r}; its fields are {names}. "
-            "Rename one, or name it with content_field="
+            f"{where}: no field {content_field!r}; its fields are {names}. Rename one, or name it with content_field="
         )
     content = _content(fields[content_field], f"{where}: {content_field}")
     metadata = _metadata(fields, where, (id_field, content_field))
@@ -115,6 +113,11 @@ def derived_id(content: Any, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:20]
 
 
+def numbered(item: Item, occurrence: int) -> Item:
+    """The `occurrence`-th of several equal items with a derived id, counted from 1: `-2`, `-3`, ... is appended."""
+    return item if occurrence == 1 else replace(item, id=f"{item.id}-{occurrence}")
+
+
 def _whole_number(value: float | Decimal, where: str) -> str:
     if value != int(value):
         raise InputError(f"{where}: id {value} is no whole number; an id is a text or a whole number")
@@ -146,13 +149,13 @@ def _content(value: Any, path: str) -> Any:
 
 def _metadata(fields: Mapping[Any, Any], where: str, taken: tuple[str, str]) -> dict[str, Any]:
     others = {name: value for name, value in fields.items() if name not in taken}
-    nested = others.get("metadata")
-    if nested is not None and not isinstance(nested, Mapping):
+    nested = plain(others.get("metadata"), f"{where}: metadata")
+    if nested is None or isinstance(nested, dict):
+        others.pop("metadata", None)
+    else:  # an ordinary column that happens to have the name
         nested = None
-    elif "metadata" in others:
-        del others["metadata"]
     metadata: dict[str, Any] = plain(others, where)
-    for name, value in plain(nested or {}, f"{where}: metadata").items():
+    for name, value in (nested or {}).items():
         if metadata.setdefault(name, value) != value:
-            raise InputError(f"{where}: the field {clean_text(name)!r} and the same name in metadata differ; keep one")
+            raise InputError(f"{where}: the field {name!r} and the same name in metadata differ; keep one")
     return metadata

@@ -187,7 +187,9 @@ def _numpy(value: Any, path: str) -> Any:
         return _plain(float(value), path)
     if kind in "biuUO":
         return _plain(value.item(), path)
-    raise InputError(f"{path}: a numpy value of type {value.dtype} is not JSON-like; convert it to text or a list first")
+    raise InputError(
+        f"{path}: a numpy value of type {value.dtype} is not JSON-like; convert it to text or a list first"
+    )
 
 
 def _numpy_datetime(text: str, path: str) -> str | None:

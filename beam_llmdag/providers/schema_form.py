@@ -17,16 +17,14 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
-from beam_llmdag.providers.schema_merge import ANNOTATIONS, Inexpressible, merged
+from beam_llmdag.providers.schema_merge import ANNOTATIONS, InexpressibleError, merged
 
 __all__ = ["Schema", "child_path", "normal_form", "resolved"]
 
 Schema = dict[str, Any]
 
 _TYPE_OF_KEYWORD: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("properties", "required", "additionalProperties", "patternProperties", "propertyNames"), "object"
-    ),
+    **dict.fromkeys(("properties", "required", "additionalProperties", "patternProperties", "propertyNames"), "object"),
     **dict.fromkeys(("minProperties", "maxProperties", "dependentRequired"), "object"),
     **dict.fromkeys(("items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"), "array"),
     **dict.fromkeys(("minLength", "maxLength", "pattern", "format", "contentMediaType"), "string"),
@@ -40,7 +38,7 @@ def normal_form(canonical: Mapping[str, Any]) -> tuple[Schema, list[str]]:
     """`canonical` in normal form, and notes on what a reader would not recognise.
 
     Raises:
-        Inexpressible: the root is no object, or a construct has no normal form.
+        InexpressibleError: the root is no object, or a construct has no normal form.
     """
     normaliser = _Normaliser(dict(canonical))
     root = dict(canonical)
@@ -49,7 +47,7 @@ def normal_form(canonical: Mapping[str, Any]) -> tuple[Schema, list[str]]:
         root = merged(resolved(canonical, root["$ref"], ""), siblings, "")
     form = normaliser.node(root, "")
     if form.get("type") != "object":
-        raise Inexpressible("", "the answer as a whole has to be an object")
+        raise InexpressibleError("", "the answer as a whole has to be an object")
     order = [*canonical.get("$defs", {}), *canonical.get("definitions", {})]
     defs = {name: normaliser.defs[name] for name in order if name in normaliser.defs}
     return ({"$defs": defs, **form} if defs else form), normaliser.notes
@@ -59,10 +57,10 @@ def resolved(root: Mapping[str, Any], ref: str, path: str) -> Schema:
     """The sub-schema of `root` that the JSON pointer `ref` names.
 
     Raises:
-        Inexpressible: it points outside, or nowhere.
+        InexpressibleError: it points outside, or nowhere.
     """
     if not ref.startswith("#"):
-        raise Inexpressible(path, f"refers to another document, {ref!r}")
+        raise InexpressibleError(path, f"refers to another document, {ref!r}")
     target: Any = root
     for part in ref.removeprefix("#").split("/")[1:]:
         part = part.replace("~1", "/").replace("~0", "~")
@@ -71,7 +69,7 @@ def resolved(root: Mapping[str, Any], ref: str, path: str) -> Schema:
         elif isinstance(target, list) and part.isdigit() and int(part) < len(target):
             target = target[int(part)]
         else:
-            raise Inexpressible(path, f"refers to {ref!r}, which does not exist")
+            raise InexpressibleError(path, f"refers to {ref!r}, which does not exist")
     return {} if target is True else dict(target)
 
 
@@ -106,7 +104,7 @@ class _Normaliser:
         if schema is True:
             return {}
         if not isinstance(schema, Mapping):
-            raise Inexpressible(path, f"{schema!r} is no schema that an answer could fit")
+            raise InexpressibleError(path, f"{schema!r} is no schema that an answer could fit")
         schema = {key: value for key, value in schema.items() if key not in _ABOUT_THE_FILE}
         if "$ref" in schema:
             return self._reference(schema, path)
@@ -127,7 +125,7 @@ class _Normaliser:
         if siblings and not recursive:
             return self.node(merged(resolved(self.root, ref, path), siblings, path), path)
         if siblings.keys() - ANNOTATIONS:
-            raise Inexpressible(path, "a recursive reference with keywords of its own")
+            raise InexpressibleError(path, "a recursive reference with keywords of its own")
         target = self._definition(ref, recursive, path)
         return {"anyOf": [target], **siblings} if siblings else target
 
@@ -137,7 +135,7 @@ class _Normaliser:
         prefix, _, name = ref.rpartition("/")
         if prefix not in ("#/$defs", "#/definitions"):
             if recursive:
-                raise Inexpressible(path, f"a recursive reference to {ref!r}, which is not in $defs")
+                raise InexpressibleError(path, f"a recursive reference to {ref!r}, which is not in $defs")
             return self.node(resolved(self.root, ref, path), path)
         name = name.replace("~1", "/").replace("~0", "~")
         if name not in self.defs:
@@ -170,10 +168,10 @@ class _Normaliser:
         opened: list[Schema] = []
         for part in parts:
             if not isinstance(part, Mapping):
-                raise Inexpressible(path, f"{part!r} is no schema that an answer could fit")
+                raise InexpressibleError(path, f"{part!r} is no schema that an answer could fit")
             while "$ref" in part:
                 if self._is_recursive(part["$ref"], path):
-                    raise Inexpressible(path, "a recursive reference inside of a combination")
+                    raise InexpressibleError(path, "a recursive reference inside of a combination")
                 siblings = {key: value for key, value in part.items() if key != "$ref"}
                 part = merged(resolved(self.root, part["$ref"], path), siblings, path)
             opened.append(dict(part))
@@ -181,7 +179,7 @@ class _Normaliser:
 
     def _any_of(self, schema: Schema, path: str) -> Schema:
         if "oneOf" in schema and "anyOf" in schema:
-            raise Inexpressible(path, "oneOf and anyOf in one place")
+            raise InexpressibleError(path, "oneOf and anyOf in one place")
         word = "oneOf" if "oneOf" in schema else "anyOf"
         if word == "oneOf":
             self.notes.append(f"{path or 'the answer'}: 'one of' is asked for as 'any of'")
@@ -193,9 +191,7 @@ class _Normaliser:
         choices = [self.node(branch, path) for branch in branches]
         if len(choices) == 1 and "$ref" not in choices[0]:
             return {**choices[0], **annotations}
-        return {key: choices if key == word else annotations[key] for key in schema if key in (word, *annotations)} | (
-            {} if word == "anyOf" else {}
-        )
+        return {"anyOf": choices, **annotations}
 
     def _types(self, schema: Schema, path: str) -> Schema:
         names = schema["type"]
@@ -230,7 +226,7 @@ class _Normaliser:
     def _one_type(self, schema: Schema, path: str) -> Schema:
         names = {_TYPE_OF_KEYWORD[key] for key in schema if key in _TYPE_OF_KEYWORD}
         if "type" not in schema and len(names) > 1:
-            raise Inexpressible(path, "keywords of several types, but no type")
+            raise InexpressibleError(path, "keywords of several types, but no type")
         form: Schema = {}
         for key, value in schema.items():
             if key in ("properties", "patternProperties"):
@@ -261,4 +257,4 @@ def _type_of(value: Any, path: str) -> str:
     for name, kind in (("null", type(None)), ("boolean", bool), ("integer", int), ("number", float), ("string", str)):
         if isinstance(value, kind):
             return name
-    raise Inexpressible(path, f"a fixed value that is a list or an object: {value!r}")
+    raise InexpressibleError(path, f"a fixed value that is a list or an object: {value!r}")

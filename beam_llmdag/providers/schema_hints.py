@@ -28,8 +28,9 @@ _WORDS: Mapping[str, str] = {
     "examples": "for example {}",
     "not": "does not fit {}",
     "contentMediaType": "holds {}",
+    "keys": "each key is {}",
 }
-_PLAIN = ("pattern", "format", "contentMediaType")  # a text that reads better without quotes
+_PLAIN = ("pattern", "format", "contentMediaType", "keys")  # a text that reads better without quotes
 
 
 def hint(keyword: str, value: Any) -> str:

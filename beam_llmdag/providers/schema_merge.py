@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ANNOTATIONS", "Inexpressible", "merged"]
+__all__ = ["ANNOTATIONS", "InexpressibleError", "merged"]
 
 ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"})
 """Keywords that say something about a value without ruling any out."""
@@ -14,7 +14,7 @@ _GREATEST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minPropert
 _SMALLEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
 
-class Inexpressible(Exception):
+class InexpressibleError(Exception):
     """A construct that a dialect has no words for; the caller falls back to showing the schema as text.
 
     Args:
@@ -32,7 +32,7 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any], path: str) -> dict[
     """One schema for what has to fit both; of two annotations, those of `other` stand, descriptions are joined.
 
     Raises:
-        Inexpressible: nothing can fit both, or only a construct that JSON schema cannot write in one node.
+        InexpressibleError: nothing can fit both, or only a construct that JSON schema cannot write in one node.
     """
     both = dict(one)
     for key, value in other.items():
@@ -44,7 +44,7 @@ def _merged_keyword(key: str, one: Any, other: Any, path: str) -> Any:
     if one == other:
         return one
     if key == "description":
-        return f"{other} {one}"
+        return f"{other}\n{one}"
     if key in ANNOTATIONS:
         return other
     if key in _GREATEST:
@@ -64,7 +64,7 @@ def _merged_keyword(key: str, one: Any, other: Any, path: str) -> Any:
         return _stricter(one, other)
     if key == "type":
         return _common_type(one, other, path)
-    raise Inexpressible(path, f"{key!r} is given twice, as {one!r} and {other!r}")
+    raise InexpressibleError(path, f"{key!r} is given twice, as {one!r} and {other!r}")
 
 
 def _stricter(one: Any, other: Any) -> Any:
@@ -82,5 +82,5 @@ def _common_type(one: Any, other: Any, path: str) -> Any:
     if "number" in left and "integer" in right and "integer" not in common:
         common.append("integer")
     if not common:
-        raise Inexpressible(path, f"has to be {one!r} and {other!r} at once")
+        raise InexpressibleError(path, f"has to be {one!r} and {other!r} at once")
     return common[0] if len(common) == 1 else common

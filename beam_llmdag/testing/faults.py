@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from beam_llmdag.testing.reply import Reply
 from beam_llmdag.testing.request import SimulatedRequest
 
-__all__ = ["FAULTS", "FaultName", "Faults"]
+__all__ = ["FaultName", "Faults", "fault_reply"]
 
 FaultName = Literal[
     "rate_limited",  # 429 with Retry-After: 1
@@ -34,41 +34,70 @@ FaultName = Literal[
 ]
 
 _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-_QUOTA_CODES = {"anthropic": "enforced_spend_limit_reached", "google": "RATE_LIMIT_EXCEEDED"}
+_QUOTA_CODES = {
+    "anthropic": "enforced_spend_limit_reached",
+    "google": "GenerateRequestsPerDayPerProjectPerModel",
+    "openai-chat": "insufficient_quota",
+    "openai-responses": "insufficient_quota",
+}
 _QUOTA_MESSAGE = "You exceeded your current quota, please check your plan and billing details."
 
 
-def _quota(request: SimulatedRequest, answer: Reply) -> Reply:
-    return Reply(status=429, message=_QUOTA_MESSAGE, code=_QUOTA_CODES.get(request.protocol, "insufficient_quota"))
+def _rate_limited_date(request: SimulatedRequest, _answer: Reply) -> Reply:
+    return Reply(status=429, retry_after=formatdate(request.received_at + 2, usegmt=True))
 
 
-def _cut_at_limit(request: SimulatedRequest, answer: Reply) -> Reply:
+def _quota_exhausted(request: SimulatedRequest, _answer: Reply) -> Reply:
+    return Reply(status=429, message=_QUOTA_MESSAGE, code=_QUOTA_CODES[request.protocol])
+
+
+def _overloaded(request: SimulatedRequest, _answer: Reply) -> Reply:
+    return Reply(status=529 if request.protocol == "anthropic" else 503)
+
+
+def _malformed_json(_request: SimulatedRequest, answer: Reply) -> Reply:
+    return replace(answer, malformed=True)
+
+
+def _truncated_body(_request: SimulatedRequest, answer: Reply) -> Reply:
+    return replace(answer, truncate=True)
+
+
+def _wrong_schema(_request: SimulatedRequest, answer: Reply) -> Reply:
+    return replace(answer, text={"unexpected": True})
+
+
+def _length(_request: SimulatedRequest, answer: Reply) -> Reply:
     text = answer.answer_text
     return replace(answer, text=text[: len(text) // 2], stop="length")
 
 
-FAULTS: Mapping[FaultName, Callable[[SimulatedRequest, Reply], Reply]] = {
-    "rate_limited": lambda request, answer: Reply(status=429, retry_after=1),
-    "rate_limited_date": lambda request, answer: Reply(
-        status=429, retry_after=formatdate(request.received_at + 2, usegmt=True)
-    ),
-    "rate_limited_silent": lambda request, answer: Reply(status=429),
-    "quota_exhausted": _quota,
-    "overloaded": lambda request, answer: Reply(status=529 if request.protocol == "anthropic" else 503),
-    "unavailable": lambda request, answer: Reply(status=503),
-    "server_error": lambda request, answer: Reply(status=500),
-    "reset": lambda request, answer: Reply(drop=True),
-    "hang": lambda request, answer: Reply(hang=True),
-    "malformed_json": lambda request, answer: replace(answer, malformed=True),
-    "truncated_body": lambda request, answer: replace(answer, truncate=True),
-    "empty_body": lambda request, answer: Reply(body=""),
-    "html": lambda request, answer: Reply(body=_PAGE, headers={"content-type": "text/html"}),
-    "error_200": lambda request, answer: Reply(json={"error": {"message": "Provider returned error", "code": 502}}),
-    "wrong_schema": lambda request, answer: replace(answer, text={"unexpected": True}),
-    "length": _cut_at_limit,
-    "refusal": lambda request, answer: Reply(stop="refusal", refusal="I cannot help with that request."),
+_FIXED: Mapping[FaultName, Reply] = {
+    "rate_limited": Reply(status=429, retry_after=1),
+    "rate_limited_silent": Reply(status=429),
+    "unavailable": Reply(status=503),
+    "server_error": Reply(status=500),
+    "reset": Reply(drop=True),
+    "hang": Reply(hang=True),
+    "empty_body": Reply(body=""),
+    "html": Reply(body=_PAGE, headers={"content-type": "text/html"}),
+    "error_200": Reply(json={"error": {"message": "Provider returned error", "code": 502}}),
+    "refusal": Reply(stop="refusal", refusal="I cannot help with that request."),
 }
-"""Name of a fault -> what is sent instead of the answer."""
+_MADE: Mapping[FaultName, Callable[[SimulatedRequest, Reply], Reply]] = {
+    "rate_limited_date": _rate_limited_date,
+    "quota_exhausted": _quota_exhausted,
+    "overloaded": _overloaded,
+    "malformed_json": _malformed_json,
+    "truncated_body": _truncated_body,
+    "wrong_schema": _wrong_schema,
+    "length": _length,
+}
+
+
+def fault_reply(name: FaultName, request: SimulatedRequest, answer: Reply) -> Reply:
+    """What the fault called `name` sends in place of `answer`."""
+    return _FIXED[name] if name in _FIXED else _MADE[name](request, answer)
 
 
 class Faults:
@@ -83,7 +112,7 @@ class Faults:
 
     def __init__(self, probabilities: Mapping[FaultName, float]) -> None:
         for name, share in probabilities.items():
-            if name not in FAULTS:
+            if name not in get_args(FaultName):
                 raise ValueError(f"no fault {name!r}: there are {', '.join(get_args(FaultName))}")
             if share < 0:
                 raise ValueError(f"the probability of {name!r} is negative: {share}")
@@ -91,6 +120,9 @@ class Faults:
             raise ValueError(f"the probabilities of all faults sum up to more than 1: {dict(probabilities)}")
         self._steps = list(zip(accumulate(probabilities.values()), probabilities, strict=True))
 
-    def choose(self, chance: float) -> FaultName | None:
-        """The fault of the request with this `chance`, a number from (0, 1)."""
+    def choose(self, request: SimulatedRequest, seed: int) -> FaultName | None:
+        """The fault that `request` meets; None for most, one hopes. Depends on `seed` and the request alone."""
+        if not self._steps:
+            return None
+        chance = request.chance(seed, "fault")
         return next((name for step, name in self._steps if chance < step), None)

@@ -7,7 +7,9 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import cast
 
 __all__ = ["HttpConnection", "HttpReply", "HttpRequest", "encode_response"]
@@ -75,7 +77,7 @@ class HttpConnection(asyncio.Protocol):
         self._buffer += data
         self._advance()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
         self._connections.discard(self)
         if self._timer is not None:
@@ -147,7 +149,31 @@ def take_request(buffer: bytearray) -> HttpRequest | None:
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         return None
-    lines = buffer[:end].decode("latin-1").split("\r\n")
+    head = _parse_head(bytes(buffer[:end]))
+    taken = _take_body(buffer, end + 4, head.headers)
+    if taken is None:
+        return None
+    body, used = taken
+    del buffer[:used]
+    return HttpRequest(method=head.method, path=head.path, headers=head.headers, body=body, keep_alive=head.keep_alive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    keep_alive: bool
+
+
+@lru_cache(maxsize=4096)
+def _parse_head(data: bytes) -> _Head:
+    """What stands before the body. Kept, because a client sends the same head again and again.
+
+    Raises:
+        ValueError: this is not HTTP/1.
+    """
+    lines = data.decode("latin-1").split("\r\n")
     method, path, version = (*lines[0].split(" "), "", "")[:3]
     if not version.startswith("HTTP/1."):
         raise ValueError(f"not an HTTP/1 request: {lines[0][:100]!r}")
@@ -155,13 +181,8 @@ def take_request(buffer: bytearray) -> HttpRequest | None:
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    taken = _take_body(buffer, end + 4, headers)
-    if taken is None:
-        return None
-    body, used = taken
-    del buffer[:used]
     wish = headers.get("connection", "keep-alive" if version == "HTTP/1.1" else "close").lower()
-    return HttpRequest(method=method, path=path, headers=headers, body=body, keep_alive=wish != "close")
+    return _Head(method, path, MappingProxyType(headers), wish != "close")
 
 
 def _take_body(buffer: bytearray, start: int, headers: Mapping[str, str]) -> tuple[bytes, int] | None:

@@ -14,7 +14,7 @@ Latency = Callable[[float], float]
 
 def constant(seconds: float) -> Latency:
     """Every answer takes `seconds`."""
-    return lambda share: seconds
+    return lambda _share: seconds
 
 
 def lognormal(median_seconds: float, p99_seconds: float) -> Latency:

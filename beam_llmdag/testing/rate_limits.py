@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from beam_llmdag.testing.reply import estimated_tokens
+from beam_llmdag.testing.request import SimulatedRequest
+
 __all__ = ["BucketState", "LimitState", "RateLimit", "RateLimiter"]
 
 BucketName = Literal["requests", "input_tokens", "output_tokens"]
@@ -102,21 +105,21 @@ class RateLimiter:
         self._limits = limits
         self._buckets: dict[str, dict[BucketName, _Bucket]] = {}
 
-    def admit(self, model: str, input_tokens: int, now: float) -> LimitState | None:
+    def admit(self, request: SimulatedRequest, now: float) -> LimitState | None:
         """Takes one request and its input tokens, or nothing if a bucket has too little.
 
         Args:
-            model: the vendor's name of the model.
-            input_tokens: tokens of the prompt.
+            request: the request; its model has the limits, its text is counted.
             now: seconds of a clock that never goes back.
 
         Returns:
             what is left; None for a model without limits.
         """
-        buckets = self._buckets_of(model, now)
+        buckets = self._buckets_of(request.model, now)
         if not buckets:
             return None
-        asked: dict[BucketName, float] = {"requests": 1, "input_tokens": input_tokens, "output_tokens": 1}
+        tokens = estimated_tokens(request.text)
+        asked: dict[BucketName, float] = {"requests": 1, "input_tokens": tokens, "output_tokens": 1}
         waits = {name: bucket.wait_seconds(asked[name]) for name, bucket in buckets.items()}
         refused = max(waits, key=lambda name: waits[name])
         if waits[refused] > 0:

@@ -98,5 +98,5 @@ def as_reply(value: AnswerValue) -> Reply:
 
 
 def estimated_tokens(text: str) -> int:
-    """Tokens of `text`, at four characters each, which is what vendors give as a rule of thumb for English; at least 1."""
+    """Tokens of `text`, at least 1: four characters each, which is the vendors' rule of thumb for English."""
     return max(1, ceil(len(text) / 4))

@@ -61,7 +61,7 @@ class SimulatedRequest:
         return f"req_{self.fingerprint}_{self.repeat}"
 
     def chance(self, seed: int, purpose: str) -> float:
-        """A number from the open interval (0, 1) that depends on `seed`, `purpose` and this request, not on the order of arrival.
+        """A number between 0 and 1, both excluded, that depends on `seed`, `purpose` and this request alone.
 
         Concurrent requests arrive in any order; a shared random generator would make every run another one.
         """

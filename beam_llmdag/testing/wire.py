@@ -30,7 +30,6 @@ class Wire:
     Attributes:
         protocol: its name.
         request_id_header: response header with the id of the request; None if the vendor has none.
-        overloaded_status: what the vendor answers when it has no capacity.
         read: body -> what was asked.
         usage: tokens -> the vendor's usage object.
         answer: request, reply and the vendor's usage object (None: leave it out) -> body of a good answer.
@@ -40,7 +39,6 @@ class Wire:
 
     protocol: ApiProtocol
     request_id_header: str | None
-    overloaded_status: int
     read: Callable[[Mapping[str, Any]], Asked]
     usage: Callable[[Usage], dict[str, Any]]
     answer: Callable[[SimulatedRequest, Reply, Mapping[str, Any] | None], dict[str, Any]]

@@ -109,7 +109,6 @@ def _limit_headers(state: LimitState, now: float) -> dict[str, str]:
 ANTHROPIC = Wire(
     protocol="anthropic",
     request_id_header="request-id",
-    overloaded_status=529,
     read=_read,
     usage=_usage,
     answer=_answer,

@@ -28,6 +28,9 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     504: ("DEADLINE_EXCEEDED", "The request timed out. Please try again."),
 }
 _OTHER_ERROR = ("INTERNAL", "An internal error has occurred.")
+_RPC = "type.googleapis.com/google.rpc."
+_QUOTA_METRIC = "generativelanguage.googleapis.com/generate_content_requests"
+_QUOTA_PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel"
 
 
 def _read(body: Mapping[str, Any]) -> Asked:
@@ -77,28 +80,34 @@ def _answer(request: SimulatedRequest, reply: Reply, usage: Mapping[str, Any] | 
     return body
 
 
-def _error(status: int, reply: Reply, request_id: str) -> dict[str, Any]:
+def _error(status: int, reply: Reply, _request_id: str) -> dict[str, Any]:
     kind, message = _ERRORS.get(status, _OTHER_ERROR)
-    details: list[dict[str, Any]] = []
-    if reply.code is not None:
-        details.append({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reply.code})
-    if isinstance(reply.retry_after, (int, float)):
-        retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{reply.retry_after:g}s"}
-        details.append(retry)
     error: dict[str, Any] = {"code": status, "message": reply.message or message, "status": kind}
+    details = _error_details(status, reply)
     if details:
         error["details"] = details
     return {"error": error}
 
 
-def _limit_headers(state: LimitState, now: float) -> dict[str, str]:
+def _error_details(status: int, reply: Reply) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = []
+    if status == 429:
+        violation = {"quotaMetric": _QUOTA_METRIC, "quotaId": reply.code or _QUOTA_PER_MINUTE}
+        details.append({"@type": f"{_RPC}QuotaFailure", "violations": [violation]})
+    elif reply.code is not None:
+        details.append({"@type": f"{_RPC}ErrorInfo", "reason": reply.code, "domain": "googleapis.com"})
+    if isinstance(reply.retry_after, (int, float)):
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{reply.retry_after:g}s"})
+    return details
+
+
+def _limit_headers(_state: LimitState, _now: float) -> dict[str, str]:
     return {}  # Gemini sends none
 
 
 GOOGLE = Wire(
     protocol="google",
     request_id_header=None,
-    overloaded_status=503,
     read=_read,
     usage=_usage,
     answer=_answer,

@@ -16,7 +16,7 @@ __all__ = ["go_duration", "openai_error", "openai_limit_headers"]
 _ERRORS: Mapping[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", None, "The request is not valid."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    403: ("invalid_request_error", "unsupported_country_region_territory", "Country, region, or territory not supported"),
+    403: ("invalid_request_error", None, "You do not have access to this resource."),
     404: ("invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
     429: ("requests", "rate_limit_exceeded", "Rate limit reached."),
     503: ("server_error", None, "The engine is currently overloaded, please try again later"),
@@ -28,7 +28,7 @@ _TYPES_BY_CODE: Mapping[str, str] = {
 }
 
 
-def openai_error(status: int, reply: Reply, request_id: str) -> dict[str, Any]:
+def openai_error(status: int, reply: Reply, _request_id: str) -> dict[str, Any]:
     """The error object of both APIs; the id of the request is in a header only."""
     kind, code, message = _ERRORS.get(status, _OTHER_ERROR)
     if reply.code is not None:
@@ -36,7 +36,7 @@ def openai_error(status: int, reply: Reply, request_id: str) -> dict[str, Any]:
     return {"error": {"message": reply.message or message, "type": kind, "param": None, "code": code}}
 
 
-def openai_limit_headers(state: LimitState, now: float) -> dict[str, str]:
+def openai_limit_headers(state: LimitState, _now: float) -> dict[str, str]:
     """The x-ratelimit headers. OpenAI shows one token limit: the tighter one of ours."""
     headers: dict[str, str] = {}
     for name, bucket in (("requests", state.requests), ("tokens", state.tightest_tokens)):

@@ -89,7 +89,6 @@ def _answer(request: SimulatedRequest, reply: Reply, usage: Mapping[str, Any] | 
 OPENAI_RESPONSES = Wire(
     protocol="openai-responses",
     request_id_header="x-request-id",
-    overloaded_status=503,
     read=_read,
     usage=_usage,
     answer=_answer,

@@ -1,0 +1,48 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from beam_llmdag.dimension import Dimension, Function, Step
+from beam_llmdag.plan import GlobalStage, ItemStage, PlanKind, Stage, make_plan
+from beam_llmdag.providers.base import ProviderFactory, find_provider
+
+__all__ = ["explain"]
+
+
+def explain(name: str, steps: Mapping[str, Step], kind: PlanKind, providers: Mapping[str, ProviderFactory]) -> str:
+    """The stages of a plan, their models, and what a model's API cannot express of an output, line by line."""
+    plan = make_plan(steps, kind)
+    lines = [f"dag {name!r}, {kind} plan"]
+    for number, stage in enumerate(plan.stages, start=1):
+        lines.append(f"{number}. {_told(stage)}")
+        names = stage.dimensions if isinstance(stage, ItemStage) else (stage.name,)
+        for step in (steps[n] for n in names):
+            if isinstance(step, Dimension):
+                lines += [f"   {line}" for line in _dimension_lines(step, providers)]
+    return "\n".join(lines)
+
+
+def _told(stage: Stage) -> str:
+    rows = f"rows of {', '.join(stage.rows)}" if stage.rows else f"items of {stage.space}" if stage.space else "the items"
+    joined = "joined " if len(stage.rows) > 1 else ""
+    sides = f", with the answer of {', '.join(stage.sides)}" if stage.sides else ""
+    if isinstance(stage, ItemStage):
+        return f"per item: {', '.join(stage.dimensions)} — over {joined}{rows}{sides}"
+    if isinstance(stage, GlobalStage):
+        return f"global: {stage.name} — gathers {joined}{rows}{sides}"
+    return f"regroup: {stage.name} — gathers {joined}{rows}{sides}"
+
+
+def _dimension_lines(dimension: Dimension, providers: Mapping[str, ProviderFactory]) -> list[str]:
+    if isinstance(dimension.model, Function):
+        return [f"{dimension.name}: a function picks the model per item"]
+    chain = dimension.model.chain()
+    lines = [f"{dimension.name}: {', then '.join(model.spec for model in chain)}"]
+    if dimension.output.schema is None:
+        return lines
+    for model in chain:
+        wire = find_provider(model.provider, providers)(model).wire_schema(dimension.output.schema)
+        lines += [f"  {model.spec}: {note}" for note in wire.notes]
+    return lines

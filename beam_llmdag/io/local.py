@@ -1,0 +1,82 @@
+"""Items from what a program holds in memory: a list, a generator, a data frame, an Arrow table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from beam_llmdag.errors import InputError
+from beam_llmdag.io.arrow import table_rows
+from beam_llmdag.item import Item, item_and_origin, numbered
+
+__all__ = ["items_from"]
+
+_SHOWN_IDS = 10
+
+
+def items_from(source: Any, *, id_field: str = "id", content_field: str = "content") -> list[Item]:
+    """The items that `source` holds, in its order.
+
+    Args:
+        source: any iterable of records (see `item_from`), a pandas or polars data frame, or a pyarrow table or record
+            batch. pandas turns an integer column with a gap into floats; such ids are read as the integers they were.
+        id_field: name of the field or column with the id. Where it is absent, ids are derived from the records, and
+            the second, third, ... of equal records get `-2`, `-3`, ... appended.
+        content_field: name of the field or column with the content.
+
+    Raises:
+        InputError: a record is no item (the message names its row, counted from 0), two have the same id (the message
+            names up to ten), or `source` is a single record.
+    """
+    items: list[Item] = []
+    derived: list[bool] = []
+    for row, record in enumerate(_records(source)):
+        item, is_derived = item_and_origin(
+            record, where=f"row {row} (counted from 0)", id_field=id_field, content_field=content_field
+        )
+        items.append(item)
+        derived.append(is_derived)
+    return _unique(items, derived)
+
+
+def _records(source: Any) -> Iterable[Any]:
+    if isinstance(source, (str, bytes, bytearray, Mapping, Item)):
+        raise InputError(f"a single {type(source).__name__} is no list of items; pass [it] instead")
+    if isinstance(source, (pa.Table, pa.RecordBatch)):
+        return table_rows(source)
+    if hasattr(source, "iter_rows") and hasattr(source, "to_arrow"):  # polars, which need not be installed
+        return table_rows(source.to_arrow())
+    if hasattr(source, "iloc") and hasattr(source, "columns"):  # pandas, which need not be installed
+        return _pandas_rows(source)
+    if not isinstance(source, Iterable):
+        raise InputError(f"{type(source).__name__} is no list of items; pass a list, a data frame or an Arrow table")
+    return source
+
+
+def _pandas_rows(frame: Any) -> Iterable[Any]:
+    if not frame.columns.is_unique:
+        repeated = ", ".join(map(repr, frame.columns[frame.columns.duplicated()].unique()))
+        raise InputError(f"the data frame has more than one column called {repeated}; rename them")
+    rows: list[Any] = frame.to_dict("records")
+    return rows
+
+
+def _unique(items: list[Item], derived: list[bool]) -> list[Item]:
+    seen: Counter[str] = Counter()
+    result: list[Item] = []
+    for item, is_derived in zip(items, derived, strict=True):
+        seen[item.id] += 1
+        result.append(numbered(item, seen[item.id]) if is_derived else item)
+    counts = Counter(item.id for item in result)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        shown = ", ".join(repr(name) for name in repeated[:_SHOWN_IDS])
+        more = f" and {len(repeated) - _SHOWN_IDS} more" if len(repeated) > _SHOWN_IDS else ""
+        raise InputError(
+            f"duplicate ids: {len(repeated)} of {len(counts)} ids are not unique: {shown}{more}. "
+            "1 and '1' are one id. Make ids unique, or leave the field out to have them derived"
+        )
+    return result

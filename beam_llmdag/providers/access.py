@@ -1,0 +1,66 @@
+"""Where a provider sends its requests, and the key it sends along."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from beam_llmdag.errors import CallError
+from beam_llmdag.model import Model
+
+__all__ = ["Access"]
+
+_PLACEHOLDER = "no-key"  # the SDKs insist on a key; servers in one's own network often need none
+_SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Address and key of a model, read from the environment of the process that calls it, at the time of the call.
+
+    Args:
+        model: its `base_url` and `api_key_env` come before the vendor's usual variables.
+        key_variables: the vendor's usual variables for the key; the first that is set counts.
+        url_variable: the vendor's usual variable for another address.
+        fixed_key: a key that is not from the environment (of a server in this process).
+    """
+
+    model: Model
+    key_variables: tuple[str, ...]
+    url_variable: str
+    fixed_key: str | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """Address of the server; None for the vendor's own."""
+        return self.model.base_url or os.environ.get(self.url_variable) or None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Environment variables that may hold the key, in the order in which they are read."""
+        return (self.model.api_key_env,) if self.model.api_key_env else self.key_variables
+
+    def key(self) -> str | None:
+        """The key in use; None if there is none."""
+        if self.fixed_key:
+            return self.fixed_key
+        return next((key for name in self.variables if (key := os.environ.get(name, "").strip())), None)
+
+    def key_to_send(self) -> str:
+        """The key in use, or a placeholder for a server that may need none.
+
+        Raises:
+            CallError: `auth`, if there is no key and the vendor's own server is asked.
+        """
+        key = self.key()
+        if key:
+            return key
+        if self.endpoint:
+            return _PLACEHOLDER
+        names = " or ".join(self.variables)
+        raise CallError("auth", f"no key for {self.model.spec}: set {names} on the worker", sent=False)
+
+    def hidden(self, text: str) -> str:
+        """`text` without the key."""
+        key = self.key()
+        return text.replace(key, "[key]") if key and len(key) >= _SHORTEST_SECRET else text

@@ -1,0 +1,160 @@
+"""Anthropic's Messages API, over its SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import anthropic
+import httpx2
+
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
+from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.connections import UNLIMITED, never_sent
+from beam_llmdag.providers.dialects import ANTHROPIC
+from beam_llmdag.providers.failure import by_code
+from beam_llmdag.providers.http_provider import HttpProvider
+from beam_llmdag.providers.reply import Reply, read_reply
+from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.usage import Usage
+
+__all__ = ["AnthropicProvider", "request_body"]
+
+_DEFAULT_MAX_TOKENS = 4096  # the API insists on a number
+_STOPS: Mapping[str, Stop] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+_CODES: Mapping[str, ErrorClass] = {  # `error.details.error_code` and `error.type`
+    "enforced_spend_limit_reached": "quota_exhausted",
+    "contract_spend_limit_reached": "quota_exhausted",
+    "linked_organization_spend_limit_reached": "quota_exhausted",
+    "linked_organization_billing_unavailable": "quota_exhausted",
+    "request_body_too_large_after_decoding": "too_long",
+    "organization_on_hold": "auth",
+    "billing_error": "quota_exhausted",
+    "rate_limit_error": "rate_limited",
+    "overloaded_error": "overloaded",
+    "timeout_error": "timeout",
+    "authentication_error": "auth",
+    "permission_error": "auth",
+    "request_too_large": "too_long",
+}
+_NO_CREDIT = "credit balance is too low"  # comes as a plain invalid_request_error: the words are all there is
+
+
+class AnthropicProvider(HttpProvider):
+    """Anthropic's Messages API.
+
+    Args:
+        model: for its `base_url` (without `/v1`; else `ANTHROPIC_BASE_URL`) and `api_key_env` (else `ANTHROPIC_API_KEY`).
+        clock: for a Retry-After that is a date.
+    """
+
+    dialect = ANTHROPIC
+
+    def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
+        access = Access(model=model, key_variables=("ANTHROPIC_API_KEY",), url_variable="ANTHROPIC_BASE_URL")
+        super().__init__(model, access, clock)
+        self._client: anthropic.AsyncAnthropic | None = None
+
+    async def _send(self, request: Request) -> Reply:
+        client = self._client or self._new_client()
+        try:
+            response = await client.post(
+                "/v1/messages",
+                cast_to=httpx2.Response,
+                body=request_body(request),
+                options={"timeout": request.model.timeout_seconds, "max_retries": 0},
+            )
+        except anthropic.APIStatusError as error:
+            response = error.response
+        except anthropic.APITimeoutError:
+            raise self._timed_out(request) from None
+        except anthropic.APIConnectionError as error:
+            raise self._no_connection(error, sent=not never_sent(error)) from None
+        except (TypeError, ValueError) as error:
+            raise self._unsendable(error) from None
+        return read_reply(response.status_code, response.headers, response.text, self.access)
+
+    def _new_client(self) -> anthropic.AsyncAnthropic:
+        self._client = anthropic.AsyncAnthropic(
+            api_key=self._key_to_send(),
+            base_url=self.endpoint,
+            max_retries=0,
+            http_client=anthropic.DefaultAioHttpClient(limits=UNLIMITED),
+        )
+        return self._client
+
+    async def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
+        body = reply.body
+        blocks = body.get("content")
+        if not isinstance(blocks, list):
+            return None
+        text = "".join(str(block.get("text") or "") for block in map(mapping, blocks) if block.get("type") == "text")
+        stop = _STOPS.get(body.get("stop_reason") or "", "end")
+        details = mapping(body.get("stop_details"))
+        return Answer(
+            text=text,
+            stop=stop,
+            usage=usage,
+            model_name=body.get("model"),
+            request_id=reply.request_id or body.get("id"),
+            refusal=(details.get("explanation") or text or details.get("category")) if stop == "refusal" else None,
+        )
+
+    def _usage(self, body: Mapping[str, Any]) -> Usage | None:
+        usage = mapping(body.get("usage"))
+        if not usage:
+            return None
+        read, write = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
+        return Usage(
+            input_tokens=count(usage.get("input_tokens")) + read + write,
+            output_tokens=count(usage.get("output_tokens")),
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+            reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
+        )
+
+    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
+        return "quota_exhausted" if _NO_CREDIT in message.lower() else by_code(_CODES, codes)
+
+
+def request_body(request: Request) -> dict[str, Any]:
+    """The JSON body of a Messages request."""
+    model = request.model
+    body = given(
+        model=model.name,
+        max_tokens=model.max_tokens or _DEFAULT_MAX_TOKENS,
+        system=request.system,
+        messages=[{"role": message.role, "content": _content(message)} for message in request.messages],
+        temperature=model.temperature,
+    )
+    config: dict[str, Any] = {}
+    if request.output is not None and request.output.native:
+        config["format"] = {"type": "json_schema", "schema": request.output.schema}
+    if model.effort is not None:
+        config["effort"] = "low" if model.effort == "minimal" else model.effort  # the API begins at low
+    if config:
+        body["output_config"] = config
+    return deep_merged(body, model.extra_body)
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    return message.content if isinstance(message.content, str) else [_block(part) for part in message.parts()]
+
+
+def _block(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    source = {"type": "base64", "media_type": part.media_type, "data": base64_of(part)}
+    return {"type": "image", "source": source}

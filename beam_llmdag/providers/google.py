@@ -1,0 +1,193 @@
+"""Google's Gemini API, over its SDK."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import aiohttp
+from google import genai
+from google.genai import errors, types
+
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import ErrorClass
+from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
+from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.connections import never_sent
+from beam_llmdag.providers.dialects import GOOGLE
+from beam_llmdag.providers.failure import by_code
+from beam_llmdag.providers.http_provider import HttpProvider
+from beam_llmdag.providers.reply import Reply, read_reply
+from beam_llmdag.providers.request_body import count, given, mapping
+from beam_llmdag.usage import Usage
+
+__all__ = ["GoogleProvider"]
+
+_STOPS: Mapping[str, Stop] = {
+    "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
+    **dict.fromkeys(("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "refusal"),
+    **dict.fromkeys(("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR"), "refusal"),
+}
+_CODES: Mapping[str, ErrorClass] = {  # `reason` of an ErrorInfo first, then `error.status`
+    "API_KEY_INVALID": "auth",  # comes with status 400
+    "BILLING_DISABLED": "quota_exhausted",
+    "UNAUTHENTICATED": "auth",
+    "PERMISSION_DENIED": "auth",
+    "RESOURCE_EXHAUSTED": "rate_limited",
+    "DEADLINE_EXCEEDED": "timeout",
+    "UNAVAILABLE": "overloaded",
+    "INTERNAL": "overloaded",
+}
+_PER_DAY = "PerDay"  # in the `quotaId` of a QuotaFailure: waiting seconds does not help
+
+
+class GoogleProvider(HttpProvider):
+    """Google's Gemini API.
+
+    Args:
+        model: for its `base_url` (without the version; else `GOOGLE_GEMINI_BASE_URL`) and `api_key_env` (else
+            `GEMINI_API_KEY`, then `GOOGLE_API_KEY`).
+        clock: for a Retry-After that is a date.
+    """
+
+    dialect = GOOGLE
+
+    def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
+        variables = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+        access = Access(model=model, key_variables=variables, url_variable="GOOGLE_GEMINI_BASE_URL")
+        super().__init__(model, access, clock)
+        self._client: genai.Client | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def _send(self, request: Request) -> Reply:
+        client = self._client or self._new_client()
+        try:
+            response = await client.aio.models.generate_content(
+                model=request.model.name, contents=_contents(request), config=_config(request)
+            )
+        except errors.APIError as error:
+            headers = getattr(error.response, "headers", None) or {}
+            return read_reply(error.code, headers, _body_of(error), self.access)
+        except TimeoutError as error:
+            if never_sent(error):
+                raise self._no_connection(error, sent=False) from None
+            raise self._timed_out(request) from None
+        except (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise self._no_connection(error, sent=not never_sent(error)) from None
+        except (TypeError, ValueError) as error:
+            raise self._unsendable(error) from None
+        raw = response.sdk_http_response or types.HttpResponse()
+        return read_reply(200, raw.headers or {}, raw.body or "", self.access)
+
+    def _new_client(self) -> genai.Client:
+        key = self._key_to_send()
+        # a pool without a limit of its own: the caller limits the calls in flight
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+        options = types.HttpOptions(base_url=self.endpoint, aiohttp_client=self._session)
+        self._client = genai.Client(vertexai=False, api_key=key, http_options=options)
+        return self._client
+
+    async def _close_client(self) -> None:
+        client, self._client = self._client, None
+        session, self._session = self._session, None
+        if client is not None:
+            await client.aio.aclose()
+        if session is not None:
+            await session.close()
+
+    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
+        body = reply.body
+        candidates = body.get("candidates")
+        feedback = mapping(body.get("promptFeedback"))
+        if isinstance(candidates, list) and candidates:
+            candidate = mapping(candidates[0])
+            reason = str(candidate.get("finishReason") or "STOP")
+            said = candidate.get("finishMessage") or f"stopped: {reason}"
+            stop = _STOPS.get(reason, "end")
+        elif feedback.get("blockReason"):
+            candidate, stop = {}, "refusal"
+            said = feedback.get("blockReasonMessage") or f"prompt blocked: {feedback['blockReason']}"
+        else:
+            return None
+        return Answer(
+            text=_text(candidate),
+            stop=stop,
+            usage=usage,
+            model_name=body.get("modelVersion"),
+            request_id=reply.request_id or body.get("responseId"),
+            refusal=said if stop == "refusal" else None,
+        )
+
+    def _usage(self, body: Mapping[str, Any]) -> Usage | None:
+        usage = mapping(body.get("usageMetadata"))
+        if not usage:
+            return None
+        thoughts = count(usage.get("thoughtsTokenCount"))
+        return Usage(
+            input_tokens=count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount")),
+            output_tokens=count(usage.get("candidatesTokenCount")) + thoughts,
+            cache_read_tokens=count(usage.get("cachedContentTokenCount")),
+            reasoning_tokens=thoughts,
+        )
+
+    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
+        if any(_PER_DAY in code for code in codes):
+            return "quota_exhausted"
+        reasons = [code for code in _CODES if code in codes]
+        return by_code(_CODES, reasons)
+
+
+def _body_of(error: errors.APIError) -> str:
+    """The body of an error response as text; the SDK wraps one that is no JSON in an object with its message."""
+    details = error.details
+    if isinstance(details, Mapping) and "error" not in details and isinstance(details.get("message"), str):
+        return str(details["message"])
+    return json.dumps(details)
+
+
+def _text(candidate: Mapping[str, Any]) -> str:
+    parts = mapping(candidate.get("content")).get("parts")
+    spoken = [part for part in map(mapping, parts if isinstance(parts, list) else []) if not part.get("thought")]
+    return "".join(str(part.get("text") or "") for part in spoken)
+
+
+def _contents(request: Request) -> list[types.ContentUnionDict]:
+    return [
+        types.Content(
+            role="model" if message.role == "assistant" else "user", parts=[_part(part) for part in message.parts()]
+        )
+        for message in request.messages
+    ]
+
+
+def _part(part: str | Image) -> types.Part:
+    if isinstance(part, str):
+        return types.Part(text=part)
+    return types.Part(inline_data=types.Blob(data=part.data, mime_type=part.media_type))
+
+
+def _config(request: Request) -> types.GenerateContentConfig:
+    model = request.model
+    native = request.output is not None and request.output.native
+    return types.GenerateContentConfig(
+        **given(
+            system_instruction=request.system,
+            temperature=model.temperature,
+            max_output_tokens=model.max_tokens,
+            response_mime_type="application/json" if native else None,
+            response_json_schema=request.output.schema if native and request.output is not None else None,
+            thinking_config=types.ThinkingConfig(thinking_level=types.ThinkingLevel(model.effort.upper()))
+            if model.effort is not None
+            else None,
+        ),
+        # the raw body: the SDK's own reading turns `{}` into an empty answer
+        should_return_http_response=True,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        http_options=types.HttpOptions(
+            timeout=max(1, round(model.timeout_seconds * 1000)),  # milliseconds
+            retry_options=types.HttpRetryOptions(attempts=1),
+            extra_body=dict(model.extra_body) or None,
+        ),
+    )

@@ -1,0 +1,120 @@
+"""What all providers that speak HTTP have in common: one request, one reply, read with suspicion."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+from beam_llmdag.clock import Clock, SystemClock
+from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.model import Answer, Model, Request, WireSchema
+from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.dialects import VendorDialect, wire_schema
+from beam_llmdag.providers.failure import failure, no_answer
+from beam_llmdag.providers.key_filter import KeyFilter
+from beam_llmdag.providers.reply import Reply, error_in
+from beam_llmdag.usage import Usage
+
+__all__ = ["HttpProvider"]
+
+
+class HttpProvider(ABC):
+    """A provider over one vendor's SDK.
+
+    A subclass knows the vendor: how a request is written and sent, and how an answer, its usage and its errors read.
+
+    Args:
+        model: whose `base_url` and `api_key_env` hold for all calls.
+        access: address and key.
+        clock: where "now" comes from when a vendor names a moment to wait for.
+    """
+
+    default_in_flight: int = 64
+    dialect: ClassVar[VendorDialect]
+
+    def __init__(self, model: Model, access: Access, clock: Clock | None) -> None:
+        self.model = model
+        self.access = access
+        self._clock = clock or SystemClock()
+        self._key_filter: KeyFilter | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """Address of the server; None for the vendor's own. Part of what can change an answer."""
+        return self.access.endpoint
+
+    def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
+        """See `Provider`."""
+        return wire_schema(schema, self.dialect)
+
+    def key(self) -> str | None:
+        """See `Provider`."""
+        return self.access.key()
+
+    async def answer(self, request: Request) -> Answer:
+        """See `Provider`."""
+        reply = await self._send(request)
+        usage = self._usage(reply.body) if isinstance(reply.body, Mapping) else None
+        if reply.status >= 400 or error_in(reply.body) is not None:
+            raise failure(reply, self.access, self._classify, self._clock.now(), usage)
+        answer = self._read(reply, usage) if isinstance(reply.body, Mapping) else None
+        if answer is None:
+            raise no_answer(reply)
+        return answer
+
+    async def aclose(self) -> None:
+        """See `Provider`."""
+        if self._key_filter is not None:
+            self._key_filter.remove()
+            self._key_filter = None
+        await self._close_client()
+
+    def _key_to_send(self) -> str:
+        """The key for a new client; from now on it is kept out of the SDK's log lines."""
+        key = self.access.key_to_send()
+        if self._key_filter is None:
+            self._key_filter = KeyFilter(self.access)
+            self._key_filter.install()
+        return key
+
+    def _unsendable(self, error: Exception) -> CallError:
+        """The error for a request that the SDK could not even write."""
+        return CallError("bad_request", self._told("the request could not be written", error), sent=False)
+
+    def _timed_out(self, request: Request) -> CallError:
+        return CallError("timeout", f"no answer within {request.model.timeout_seconds:g} seconds")
+
+    def _no_connection(self, error: BaseException, *, sent: bool) -> CallError:
+        return CallError("connection", self._told("no HTTP answer", error.__cause__ or error), sent=sent)
+
+    def _told(self, what: str, error: BaseException) -> str:
+        return f"{what}: {type(error).__name__}: {self.access.hidden(str(error))[:300]}"
+
+    @abstractmethod
+    async def _send(self, request: Request) -> Reply:
+        """Sends a request and waits for what comes back, whatever its status.
+
+        Raises:
+            CallError: `timeout`, `connection` or `bad_request`, if nothing came back.
+        """
+
+    @abstractmethod
+    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
+        """The answer in a JSON object; None if there is none in it.
+
+        Raises:
+            CallError: the object tells of a failure in the vendor's own way.
+        """
+
+    @abstractmethod
+    def _usage(self, body: Mapping[str, Any]) -> Usage | None:
+        """The tokens that a JSON object names."""
+
+    @abstractmethod
+    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
+        """What the vendor's own codes mean; None leaves it to the status."""
+
+    @abstractmethod
+    async def _close_client(self) -> None:
+        """Closes the SDK's client, if there is one."""

@@ -1,0 +1,146 @@
+"""OpenAI's two APIs, Responses and Chat Completions, over its SDK; the second one also for all servers that speak it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+import httpx2
+import openai
+
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import ErrorClass
+from beam_llmdag.model import Answer, Model, Request
+from beam_llmdag.providers import openai_chat, openai_responses
+from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.connections import UNLIMITED, never_sent
+from beam_llmdag.providers.dialects import OPENAI
+from beam_llmdag.providers.failure import by_code, failure
+from beam_llmdag.providers.http_provider import HttpProvider
+from beam_llmdag.providers.reply import Reply, read_reply
+from beam_llmdag.usage import Usage
+
+__all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]
+
+_CODES: Mapping[str, ErrorClass] = {  # `error.code` and `error.type`
+    "insufficient_quota": "quota_exhausted",
+    "billing_hard_limit_reached": "quota_exhausted",
+    "billing_not_active": "quota_exhausted",
+    "context_length_exceeded": "too_long",
+    "string_above_max_length": "too_long",
+    "rate_limit_exceeded": "rate_limited",
+    "rate_limit_error": "rate_limited",
+    "invalid_api_key": "auth",
+    "authentication_error": "auth",
+    "content_filter": "refused",
+    "content_policy_violation": "refused",
+    "image_content_policy_violation": "refused",
+    "bio_policy": "refused",
+    "misalignment_policy_violation": "refused",
+    "server_error": "overloaded",
+    "overloaded_error": "overloaded",
+}
+
+
+class _OpenAIProvider(HttpProvider):
+    """What both APIs share: client, sending, errors."""
+
+    dialect = OPENAI
+    path: ClassVar[str]
+
+    def __init__(self, model: Model, *, clock: Clock | None = None, key: str | None = None) -> None:
+        access = Access(model=model, key_variables=("OPENAI_API_KEY",), url_variable="OPENAI_BASE_URL", fixed_key=key)
+        super().__init__(model, access, clock)
+        self._client: openai.AsyncOpenAI | None = None
+
+    @abstractmethod
+    def _body(self, request: Request) -> dict[str, Any]:
+        """The JSON body of a request."""
+
+    async def _send(self, request: Request) -> Reply:
+        client = self._client or self._new_client()
+        try:
+            response = await client.post(
+                self.path,
+                cast_to=httpx2.Response,
+                body=self._body(request),
+                options={"timeout": request.model.timeout_seconds, "max_retries": 0},
+            )
+        except openai.APIStatusError as error:
+            response = error.response
+        except openai.APITimeoutError:
+            raise self._timed_out(request) from None
+        except openai.APIConnectionError as error:
+            raise self._no_connection(error, sent=not never_sent(error)) from None
+        except (TypeError, ValueError) as error:
+            raise self._unsendable(error) from None
+        return read_reply(response.status_code, response.headers, response.text, self.access)
+
+    def _new_client(self) -> openai.AsyncOpenAI:
+        self._client = openai.AsyncOpenAI(
+            api_key=self._key_to_send(),
+            base_url=self.endpoint,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(limits=UNLIMITED),
+        )
+        return self._client
+
+    async def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
+        return by_code(_CODES, codes)
+
+
+class OpenAIResponsesProvider(_OpenAIProvider):
+    """OpenAI's Responses API. Nothing is stored at OpenAI (`store: false`) unless `extra_body` says so.
+
+    Args:
+        model: for its `base_url` (with `/v1`; else `OPENAI_BASE_URL`) and `api_key_env` (else `OPENAI_API_KEY`).
+        clock: for a Retry-After that is a date.
+        key: a key that is not from the environment.
+    """
+
+    path = "/responses"
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        return openai_responses.request_body(request)
+
+    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
+        return openai_responses.read_answer(reply, usage)
+
+    def _usage(self, body: Mapping[str, Any]) -> Usage | None:
+        return openai_responses.read_usage(body)
+
+
+class OpenAIChatProvider(_OpenAIProvider):
+    """Chat Completions, of OpenAI and of every server that speaks it (vLLM, Ollama, llama.cpp, gateways, …).
+
+    Args:
+        model: for its `base_url` (with `/v1`; else `OPENAI_BASE_URL`) and `api_key_env` (else `OPENAI_API_KEY`).
+        clock: for a Retry-After that is a date.
+        key: a key that is not from the environment.
+    """
+
+    path = "/chat/completions"
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        return openai_chat.request_body(request, own_server=self.endpoint is None)
+
+    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
+        error = openai_chat.choice_error(reply)
+        if error is not None:
+            raise failure(error, self.access, self._classify, self._clock.now(), usage)
+        return openai_chat.read_answer(reply, usage)
+
+    def _usage(self, body: Mapping[str, Any]) -> Usage | None:
+        return openai_chat.read_usage(body)
+
+
+def openai_provider(model: Model) -> OpenAIChatProvider | OpenAIResponsesProvider:
+    """The Responses API at OpenAI itself; Chat Completions at any other address, because every other server has those."""
+    chat = OpenAIChatProvider(model)
+    return OpenAIResponsesProvider(model) if chat.endpoint is None else chat

@@ -1,0 +1,98 @@
+"""The wire format of Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from beam_llmdag.model import Answer, Image, Message, Request, Stop
+from beam_llmdag.providers.reply import Reply
+from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.usage import Usage
+
+__all__ = ["choice_error", "read_answer", "read_usage", "request_body"]
+
+_STOPS: Mapping[str, Stop] = {"length": "length", "content_filter": "refusal"}
+
+
+def request_body(request: Request, *, own_server: bool) -> dict[str, Any]:
+    """The JSON body of a request.
+
+    Args:
+        request: what is asked.
+        own_server: asked of OpenAI itself, whose reasoning models reject `max_tokens`; many other servers know nothing
+            else.
+    """
+    model = request.model
+    messages = [{"role": message.role, "content": _content(message)} for message in request.messages]
+    if request.system is not None:
+        messages.insert(0, {"role": "system", "content": request.system})
+    body = given(model=model.name, messages=messages, temperature=model.temperature, reasoning_effort=model.effort)
+    if model.max_tokens is not None:
+        body["max_completion_tokens" if own_server else "max_tokens"] = model.max_tokens
+    if request.output is not None and request.output.native:
+        schema = {"name": "answer", "schema": request.output.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return deep_merged(body, model.extra_body)
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    return message.content if isinstance(message.content, str) else [_part(part) for part in message.parts()]
+
+
+def _part(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{base64_of(part)}"}}
+
+
+def choice_error(reply: Reply) -> Reply | None:
+    """The error that some gateways put inside of the first choice, as a reply of its own; None if there is none."""
+    error = _first_choice(reply.body).get("error")
+    return Reply(status=reply.status, headers=reply.headers, body={"error": error}) if error else None
+
+
+def read_answer(reply: Reply, usage: Usage | None) -> Answer | None:
+    """The answer in a completion; None if it has none."""
+    choice = _first_choice(reply.body)
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return None
+    text = _text(message.get("content"))
+    refusal = message.get("refusal") or None
+    stop = _STOPS.get(choice.get("finish_reason") or "", "end")
+    return Answer(
+        text=text,
+        stop="refusal" if refusal else stop,
+        usage=usage,
+        model_name=reply.body.get("model"),
+        request_id=reply.request_id or reply.body.get("id"),
+        refusal=refusal or (text or "stopped by the content filter" if stop == "refusal" else None),
+    )
+
+
+def _first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = body.get("choices")
+    return mapping(choices[0]) if isinstance(choices, list) and choices else {}
+
+
+def _text(content: Any) -> str:
+    """The text of a message; some servers send a list of parts, thinking among them."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in map(mapping, content) if part.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def read_usage(body: Mapping[str, Any]) -> Usage | None:
+    """The tokens of a completion; cached and reasoning tokens are parts of the totals already."""
+    usage = mapping(body.get("usage"))
+    if not usage:
+        return None
+    read = mapping(usage.get("prompt_tokens_details"))
+    return Usage(
+        input_tokens=count(usage.get("prompt_tokens")),
+        output_tokens=count(usage.get("completion_tokens")),
+        cache_read_tokens=count(read.get("cached_tokens")),
+        cache_write_tokens=count(read.get("cache_write_tokens")),
+        reasoning_tokens=count(mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+    )

@@ -1,0 +1,98 @@
+"""The wire format of OpenAI's Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from beam_llmdag.model import Answer, Image, Message, Request, Stop
+from beam_llmdag.providers.reply import Reply
+from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.usage import Usage
+
+__all__ = ["read_answer", "read_usage", "request_body"]
+
+
+def request_body(request: Request) -> dict[str, Any]:
+    """The JSON body of a request."""
+    model = request.model
+    body = given(
+        model=model.name,
+        instructions=request.system,
+        input=[{"role": message.role, "content": _content(message)} for message in request.messages],
+        temperature=model.temperature,
+        max_output_tokens=model.max_tokens,
+        reasoning={"effort": model.effort} if model.effort is not None else None,
+        store=False,
+    )
+    if request.output is not None and request.output.native:
+        schema = {"type": "json_schema", "name": "answer", "schema": request.output.schema, "strict": True}
+        body["text"] = {"format": schema}
+    return deep_merged(body, model.extra_body)
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if isinstance(message.content, str):
+        return message.content
+    kind = "output_text" if message.role == "assistant" else "input_text"
+    return [_part(part, kind) for part in message.parts()]
+
+
+def _part(part: str | Image, kind: str) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": kind, "text": part}
+    return {"type": "input_image", "image_url": f"data:{part.media_type};base64,{base64_of(part)}"}
+
+
+def read_answer(reply: Reply, usage: Usage | None) -> Answer | None:
+    """The answer in a response; None if it has none."""
+    body = reply.body
+    if not isinstance(body.get("output"), list):
+        return None
+    parts = list(_parts(body["output"]))
+    text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text")
+    refusals = [str(part.get("refusal") or "") for part in parts if part.get("type") == "refusal"]
+    stop = _stop(body, parts)
+    if stop is None:
+        return None
+    return Answer(
+        text=text,
+        stop="refusal" if refusals else stop,
+        usage=usage,
+        model_name=body.get("model"),
+        request_id=reply.request_id or body.get("id"),
+        refusal="".join(refusals) or (text or "stopped by the content filter" if stop == "refusal" else None),
+    )
+
+
+def _parts(output: list[Any]) -> Iterator[Mapping[str, Any]]:
+    """The parts of the messages; what a model says on its way to the final answer is no part of it."""
+    messages = [item for item in map(mapping, output) if item.get("type") == "message"]
+    final = [item for item in messages if item.get("phase") != "commentary"]
+    for message in final:
+        content = message.get("content")
+        yield from map(mapping, content if isinstance(content, list) else [])
+
+
+def _stop(body: Mapping[str, Any], parts: list[Mapping[str, Any]]) -> Stop | None:
+    """Why the model stopped; None for a response that did not get that far."""
+    status = body.get("status")
+    if status == "incomplete":
+        filtered = mapping(body.get("incomplete_details")).get("reason") == "content_filter"
+        return "refusal" if filtered else "length"
+    return "end" if status == "completed" or (status is None and parts) else None
+
+
+def read_usage(body: Mapping[str, Any]) -> Usage | None:
+    """The tokens of a response; cached and reasoning tokens are parts of the totals already."""
+    usage = mapping(body.get("usage"))
+    if not usage:
+        return None
+    read = mapping(usage.get("input_tokens_details"))
+    return Usage(
+        input_tokens=count(usage.get("input_tokens")),
+        output_tokens=count(usage.get("output_tokens")),
+        cache_read_tokens=count(read.get("cached_tokens")),
+        cache_write_tokens=count(read.get("cache_write_tokens")),
+        reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("reasoning_tokens")),
+    )

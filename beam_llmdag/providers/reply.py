@@ -1,0 +1,106 @@
+"""What came back over HTTP, looked at before anybody takes it for an answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from beam_llmdag.providers.access import Access
+
+__all__ = ["Reply", "codes", "description", "error_in", "read_reply", "words"]
+
+_ID_HEADERS = ("request-id", "x-request-id", "x-goog-request-id")
+_CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId")
+_SHOWN = 300
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP response.
+
+    Attributes:
+        status: its status.
+        headers: its headers, names in lower case.
+        body: its body: JSON data, or the text if it was no JSON.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def request_id(self) -> str | None:
+        """The vendor's id of the request, from a header or the body of an error."""
+        from_header = next((self.headers[name] for name in _ID_HEADERS if self.headers.get(name)), None)
+        in_body = self.body.get("request_id") if isinstance(self.body, Mapping) else None
+        return from_header or (in_body if isinstance(in_body, str) else None)
+
+
+def read_reply(status: int, headers: Mapping[str, str], content: str, access: Access) -> Reply:
+    """A response with its body parsed, and without the key where a vendor echoes it: before anything is cut to length."""
+    hidden = access.hidden(content)
+    try:
+        body = json.loads(hidden)
+    except ValueError:
+        body = hidden
+    return Reply(
+        status=status, headers={name.lower(): access.hidden(value) for name, value in headers.items()}, body=body
+    )
+
+
+def error_in(body: Any) -> Any:
+    """The error object (or text) in a body, whatever the status was; None if there is none."""
+    if isinstance(body, list) and len(body) == 1:  # Google wraps some errors in a list
+        body = body[0]
+    return (body.get("error") or None) if isinstance(body, Mapping) else None
+
+
+def codes(body: Any) -> tuple[str, ...]:
+    """The machine-readable names of an error: codes, types and reasons, in the order in which they stand."""
+    error = error_in(body)
+    found = [value for value in _codes_in(error) if value != "error"]
+    return tuple(dict.fromkeys(found))
+
+
+def _codes_in(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for entry in value:
+            yield from _codes_in(entry)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in _CODE_KEYS and isinstance(inner, (str, int)) and not isinstance(inner, bool):
+                yield str(inner)
+            elif isinstance(inner, (Mapping, list)):
+                yield from _codes_in(inner)
+
+
+def words(body: Any) -> str:
+    """What a body says about an error, in the vendor's words where it has any."""
+    error = error_in(body)
+    for place in (error, body):
+        if isinstance(place, Mapping):
+            for key in ("message", "detail", "error_description"):
+                if isinstance(place.get(key), str) and place[key].strip():
+                    return _readable(place[key])
+    return _readable(error) if isinstance(error, str) else description(body)
+
+
+def description(body: Any) -> str:
+    """What a body is, for somebody who expected an answer in JSON."""
+    if isinstance(body, str):
+        return _readable(body) if body.strip() else "an empty body"
+    return f"JSON without an answer: {json.dumps(body, ensure_ascii=False)[:_SHOWN]}"
+
+
+def _readable(text: str) -> str:
+    """`text`, or what it says in its title if it is a web page."""
+    if not _HTML.match(text):
+        return text.strip()[:_SHOWN]
+    title = _TITLE.search(text)
+    said = f" ({' '.join(title.group(1).split())[:_SHOWN]})" if title else ""
+    return f"an HTML page{said}"

@@ -1,0 +1,57 @@
+"""What one run is told, as it travels to the workers."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from beam_llmdag.clock import Clock, SystemClock
+from beam_llmdag.dag import Dag
+from beam_llmdag.retry import RetryPolicy
+
+__all__ = ["DEFAULT_STORE", "RunConfig", "default_store"]
+
+DEFAULT_STORE = Path(".llmdag") / "answers.sqlite"
+"""Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another file, or `off`."""
+
+STORE_VARIABLE = "LLMDAG_STORE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What one run is told.
+
+    Attributes:
+        dag: the validated graph.
+        store: file of the answer store; None to keep no answers.
+        strict: whether the first failed result ends the run.
+        retry: when to try again.
+        clock: where time comes from.
+        run_id: the run's own name in the registries of each process.
+    """
+
+    dag: Dag
+    store: str | None = None
+    strict: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Clock = field(default_factory=SystemClock)
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:
+    """The file of the answer store that an option means.
+
+    Args:
+        store: a path; False for none; True for the default place; None for the default: on where the run is local.
+        local: whether the run stays on this machine.
+    """
+    if store is False or (store is None and not local):
+        return None
+    if store is None or store is True:
+        named = os.environ.get(STORE_VARIABLE)
+        if named is not None and named.lower() in ("", "off", "0", "false") and store is None:
+            return None
+        store = named or DEFAULT_STORE
+    return str(Path(store).absolute())

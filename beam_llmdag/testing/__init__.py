@@ -1,0 +1,35 @@
+"""Test without a vendor: a server that speaks the vendors' APIs, a provider in process, a clock that never waits.
+
+Nothing here imports Beam or an SDK.
+"""
+
+from beam_llmdag.testing.answers import Rule, load_rules, sample_answer
+from beam_llmdag.testing.clock import FakeClock
+from beam_llmdag.testing.faults import FaultName
+from beam_llmdag.testing.latency import Latency, constant, lognormal, with_tail
+from beam_llmdag.testing.rate_limits import RateLimit
+from beam_llmdag.testing.reply import Reply
+from beam_llmdag.testing.request import ApiProtocol, LoggedRequest, SimulatedRequest
+from beam_llmdag.testing.sample import sample_value
+from beam_llmdag.testing.scripted import ScriptedProvider
+from beam_llmdag.testing.simulator import Simulator
+
+__all__ = [
+    "ApiProtocol",
+    "FakeClock",
+    "FaultName",
+    "Latency",
+    "LoggedRequest",
+    "RateLimit",
+    "Reply",
+    "Rule",
+    "ScriptedProvider",
+    "SimulatedRequest",
+    "Simulator",
+    "constant",
+    "load_rules",
+    "lognormal",
+    "sample_answer",
+    "sample_value",
+    "with_tail",
+]

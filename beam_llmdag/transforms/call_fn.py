@@ -1,0 +1,126 @@
+"""A DoFn that keeps many answers in flight and emits each with its own window and timestamp."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.transforms.window import BoundedWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+
+from beam_llmdag.call import Caller
+from beam_llmdag.errors import StrictModeError
+from beam_llmdag.evaluate_global import NO_GROUP, Sides
+from beam_llmdag.result import Result
+from beam_llmdag.run_config import RunConfig
+from beam_llmdag.transforms.in_flight import InFlight
+from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.worker import this_worker
+
+__all__ = ["CallFn"]
+
+
+class _Place(NamedTuple):
+    """Where an element came from, and so where what is made of it belongs."""
+
+    window: BoundedWindow
+    timestamp: Timestamp
+    pane: PaneInfo
+
+
+class CallFn(beam.DoFn):
+    """Base of the steps that make calls.
+
+    `process` submits and emits what has ended; it blocks when `most_in_flight` are on their way, and `finish_bundle`
+    waits for the rest. Results leave as `WindowedValue`s: what is merely yielded would get the window of whichever
+    element is processed at that moment. Side inputs come as keyword arguments, `side_<global>`: group -> `Result`.
+
+    Args:
+        config: the run.
+        dimensions: names of the dimensions whose results it makes.
+        most_in_flight: elements on their way per DoFn instance; calls have limits of their own, per process.
+    """
+
+    def __init__(self, config: RunConfig, dimensions: tuple[str, ...], most_in_flight: int) -> None:
+        self._config = config
+        self._dimensions = dimensions
+        self._most_in_flight = most_in_flight
+        self._flight: InFlight[_Place, Any] | None = None
+
+    def answer(self, element: Any, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Any]:
+        """What is to be done with an element; runs on the process' event loop."""
+        raise NotImplementedError
+
+    def results(self, made: Any) -> Iterable[Result]:
+        """The new results in what `answer` made, to be counted."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        worker = this_worker()
+        self._caller = worker.caller(self._config)
+        self._progress = worker.progress(self._config.run_id)
+        self._metrics = {name: DimensionMetrics(name) for name in self._dimensions}
+
+    def start_bundle(self) -> None:
+        self._cancel()  # what a failed bundle left behind
+        self._flight = InFlight(this_worker().loop)
+
+    def process(
+        self,
+        element: Any,
+        window: Any = beam.DoFn.WindowParam,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        pane: Any = beam.DoFn.PaneInfoParam,
+        **sides: Any,
+    ) -> Iterator[WindowedValue]:
+        flight = self._flight
+        assert flight is not None
+        named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
+        flight.submit(_Place(window, timestamp, pane), lambda: self.answer(element, named, self._caller))
+        try:
+            yield from self._emit(flight)
+            while flight.pending >= self._most_in_flight:
+                flight.wait()
+                yield from self._emit(flight)
+        except BaseException:  # also when a later step raised and this generator is closed: the bundle has failed
+            self._cancel()
+            raise
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        flight = self._flight
+        assert flight is not None
+        try:
+            while flight.pending:
+                flight.wait()
+                yield from self._emit(flight)
+        except BaseException:
+            self._cancel()
+            raise
+        self._flight = None
+
+    def teardown(self) -> None:
+        self._cancel()
+
+    def _emit(self, flight: InFlight[_Place, Any]) -> Iterator[WindowedValue]:
+        for place, made in flight.ended():
+            for result in self.results(made):
+                self._count(result)
+            yield WindowedValue(made, place.timestamp, [place.window], place.pane)
+
+    def _count(self, result: Result) -> None:
+        self._metrics[result.dimension].count(result)
+        self._progress.add(result)
+        if self._config.strict and result.status == "failed":
+            raise StrictModeError(result.message)
+
+    def _cancel(self) -> None:
+        if self._flight is not None:
+            self._flight.cancel()
+            self._flight = None
+
+
+def side_group(sides: Sides, name: str) -> Result | None:
+    """The result of a global over all items."""
+    return sides[name].get(NO_GROUP)

@@ -1,0 +1,219 @@
+"""Deterministic coders of what crosses a PCollection: plain data as compact JSON, never a user's class."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from apache_beam.coders import coders, registry
+
+from beam_llmdag.item import Item
+from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
+from beam_llmdag.usage import Usage
+
+__all__ = ["register"]
+
+T = TypeVar("T")
+
+_BYTES = "\x00bytes"
+
+
+class _JsonCoder(coders.Coder, Generic[T]):
+    """A value as JSON text of nested lists."""
+
+    to_plain: Callable[[Any], Any]
+    from_plain: Callable[[Any], Any]
+    kind: type
+
+    def encode(self, value: T) -> bytes:
+        return json.dumps(type(self).to_plain(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+    def decode(self, encoded: bytes) -> T:
+        decoded: T = type(self).from_plain(json.loads(encoded))
+        return decoded
+
+    def is_deterministic(self) -> bool:
+        return True
+
+    def to_type_hint(self) -> type:
+        return self.kind
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+def _usage_plain(usage: Usage | None) -> list[int] | None:
+    if usage is None:
+        return None
+    return [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.reasoning_tokens,
+    ]
+
+
+def _usage_from(plain: list[int] | None) -> Usage | None:
+    if plain is None:
+        return None
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
+    return Usage(**dict(zip(names, plain, strict=True)))
+
+
+def _attempt_plain(attempt: Attempt) -> list[Any]:
+    return [
+        attempt.model,
+        attempt.error_class,
+        attempt.message,
+        attempt.http_status,
+        attempt.request_id,
+        _usage_plain(attempt.usage),
+        attempt.cost_nano_usd,
+        attempt.sent,
+    ]
+
+
+def _attempt_from(plain: list[Any]) -> Attempt:
+    model, error_class, message, http_status, request_id, usage, cost, sent = plain
+    return Attempt(
+        model=model,
+        error_class=error_class,
+        message=message,
+        http_status=http_status,
+        request_id=request_id,
+        usage=_usage_from(usage),
+        cost_nano_usd=cost,
+        sent=sent,
+    )
+
+
+def _item_plain(item: Item) -> list[Any]:
+    content = {_BYTES: base64.b64encode(item.content).decode("ascii")} if isinstance(item.content, bytes) else item.content
+    return [item.id, content, item.metadata, item.source_ids]
+
+
+def _item_from(plain: list[Any]) -> Item:
+    item_id, content, metadata, source_ids = plain
+    if isinstance(content, dict) and _BYTES in content:
+        content = base64.b64decode(content[_BYTES])
+    return Item(item_id, content, metadata, source_ids=tuple(source_ids))
+
+
+def _result_plain(result: Result) -> list[Any]:
+    return [
+        result.dimension,
+        result.item_id,
+        result.status,
+        result.data,
+        result.reason,
+        result.error_class,
+        result.message,
+        result.model,
+        [_attempt_plain(attempt) for attempt in result.attempts],
+        result.store_hit,
+        result.left_out,
+    ]
+
+
+def _result_from(plain: list[Any]) -> Result:
+    dimension, item_id, status, data, reason, error_class, message, model, attempts, store_hit, left_out = plain
+    return Result(
+        dimension=dimension,
+        item_id=item_id,
+        status=status,
+        data=data,
+        reason=reason,
+        error_class=error_class,
+        message=message,
+        model=model,
+        attempts=tuple(_attempt_from(attempt) for attempt in attempts),
+        store_hit=store_hit,
+        left_out=tuple(left_out),
+    )
+
+
+class ItemCoder(_JsonCoder[Item]):
+    """Coder of `Item`."""
+
+    to_plain = _item_plain
+    from_plain = _item_from
+    kind = Item
+
+
+class ResultCoder(_JsonCoder[Result]):
+    """Coder of `Result`."""
+
+    to_plain = _result_plain
+    from_plain = _result_from
+    kind = Result
+
+
+def _row_plain(row: Row) -> list[Any]:
+    return [_item_plain(row.item), [_result_plain(result) for result in row.results.values()]]
+
+
+def _row_from(plain: list[Any]) -> Row:
+    results = [_result_from(result) for result in plain[1]]
+    return Row(item=_item_from(plain[0]), results={result.dimension: result for result in results})
+
+
+class RowCoder(_JsonCoder[Row]):
+    """Coder of `Row`."""
+
+    to_plain = _row_plain
+    from_plain = _row_from
+    kind = Row
+
+
+def _failure_plain(failure: Failure) -> list[Any]:
+    attempts = [_attempt_plain(attempt) for attempt in failure.attempts]
+    return [failure.dimension, failure.item_id, failure.error_class, failure.message, attempts]
+
+
+def _failure_from(plain: list[Any]) -> Failure:
+    dimension, item_id, error_class, message, attempts = plain
+    return Failure(
+        dimension=dimension,
+        item_id=item_id,
+        error_class=error_class,
+        message=message,
+        attempts=tuple(_attempt_from(attempt) for attempt in attempts),
+    )
+
+
+class FailureCoder(_JsonCoder[Failure]):
+    """Coder of `Failure`."""
+
+    to_plain = _failure_plain
+    from_plain = _failure_from
+    kind = Failure
+
+
+def _cost_plain(row: CostRow) -> list[Any]:
+    return [row.dimension, row.item_id, row.attempt, _attempt_plain(row.what)]
+
+
+def _cost_from(plain: list[Any]) -> CostRow:
+    dimension, item_id, attempt, what = plain
+    return CostRow(dimension=dimension, item_id=item_id, attempt=attempt, what=_attempt_from(what))
+
+
+class CostRowCoder(_JsonCoder[CostRow]):
+    """Coder of `CostRow`."""
+
+    to_plain = _cost_plain
+    from_plain = _cost_from
+    kind = CostRow
+
+
+def register() -> None:
+    """Makes Beam use these coders for the package's types, in the process that builds a pipeline."""
+    for coder in (ItemCoder, ResultCoder, RowCoder, FailureCoder, CostRowCoder):
+        registry.register_coder(coder.kind, coder)

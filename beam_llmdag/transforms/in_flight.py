@@ -1,0 +1,81 @@
+"""Many coroutines in flight for one DoFn: submitted from its thread, run on the process' loop, collected as they end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+__all__ = ["InFlight"]
+
+Tag = TypeVar("Tag")
+T = TypeVar("T")
+
+
+class InFlight(Generic[Tag, T]):
+    """Coroutines on their way, each with a tag that comes back with its result.
+
+    Args:
+        loop: where they run; another thread runs it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._submitted: deque[tuple[Tag, Callable[[], Coroutine[Any, Any, T]]]] = deque()
+        self._ended: deque[tuple[Tag, asyncio.Task[T]]] = deque()
+        self._some_ended = threading.Event()
+        self._tasks: set[asyncio.Task[T]] = set()
+        self._cancelled = False
+        self.pending = 0
+
+    def submit(self, tag: Tag, start: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        """Starts a coroutine soon."""
+        self.pending += 1
+        self._submitted.append((tag, start))
+        if len(self._submitted) == 1:  # the loop takes all that are there when it wakes up
+            self._loop.call_soon_threadsafe(self._start_submitted)
+
+    def ended(self) -> Iterator[tuple[Tag, T]]:
+        """Results of those that have ended, without waiting.
+
+        Raises:
+            Exception: what a coroutine raised.
+        """
+        while self._ended:
+            tag, task = self._ended.popleft()
+            self.pending -= 1
+            yield tag, task.result()
+
+    def wait(self) -> None:
+        """Waits until at least one has ended. There must be one pending."""
+        while not self._ended:
+            self._some_ended.clear()
+            if not self._ended:
+                self._some_ended.wait()
+
+    def cancel(self) -> None:
+        """Cancels all that are still on their way; their results are gone."""
+        self._cancelled = True
+        self.pending = 0
+        self._loop.call_soon_threadsafe(self._cancel_tasks)
+
+    def _start_submitted(self) -> None:
+        while self._submitted:
+            tag, start = self._submitted.popleft()
+            if self._cancelled:
+                continue
+            task = self._loop.create_task(start())
+            self._tasks.add(task)
+            task.add_done_callback(lambda done, tag=tag: self._end(tag, done))  # type: ignore[misc]
+
+    def _end(self, tag: Tag, task: asyncio.Task[T]) -> None:
+        self._tasks.discard(task)
+        if not self._cancelled:
+            self._ended.append((tag, task))
+            self._some_ended.set()
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()

@@ -1,0 +1,179 @@
+"""`LLMDag`: a dag as one PTransform. This module only wires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import apache_beam as beam
+from apache_beam.runners.runner import PipelineRunner
+
+from beam_llmdag.clock import Clock, SystemClock
+from beam_llmdag.dag import Dag
+from beam_llmdag.dimension import Dimension
+from beam_llmdag.errors import GraphError
+from beam_llmdag.plan import GlobalStage, ItemStage, Plan, PlanKind, RegroupStage, Stage, make_plan
+from beam_llmdag.result import Result, Row
+from beam_llmdag.retry import RetryPolicy
+from beam_llmdag.run_config import RunConfig, default_store
+from beam_llmdag.transforms import coders
+from beam_llmdag.transforms.items import REJECTED, JoinRows, RowsOf, UniqueRows
+from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
+from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
+from beam_llmdag.validation import item_spaces
+
+__all__ = ["LLMDag", "Results"]
+
+coders.register()
+
+_LOCAL_RUNNERS = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "PrismRunner", "InteractiveRunner")
+
+
+class Results(NamedTuple):
+    """What `LLMDag` makes.
+
+    Attributes:
+        items: PCollection of `Row`, one per item that went in, with the results of all its dimensions.
+        globals: PCollection of `Result`: answers of global dimensions, and reports of regroups.
+        failures: PCollection of `Failure`: failed results with all their attempts, and inputs that are no items.
+        costs: PCollection of `CostRow`: the bill, a row per item, dimension and attempt.
+        regrouped: regroup -> PCollection of `Row`, one per new item.
+    """
+
+    items: beam.PCollection
+    globals: beam.PCollection
+    failures: beam.PCollection
+    costs: beam.PCollection
+    regrouped: dict[str, beam.PCollection]
+
+
+class LLMDag(beam.PTransform):
+    """Runs a dag over a PCollection of items: texts, dicts with `content` (and `id`), or `Item`s.
+
+    Ids must be unique (in their window); items whose id is not end as failures. Bounded input is checked for that by a
+    grouping, unbounded input is not.
+
+    Args:
+        dag: the graph.
+        plan: `"staged"`: a ParDo per dimension; `"pipelined"`: items walk on their own between barriers. `"auto"`:
+            pipelined for local runs and unbounded input, else staged. Both give the same results.
+        strict: fail the pipeline on the first failure instead of delivering everything else.
+        store: file of the answer store; False for none, True for the default place. By default on for local runners
+            (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
+        retry: when to try a failed call again.
+        most_in_flight: items on their way per DoFn instance. Calls have limits per process, see `Model.max_in_flight`.
+        clock: where time comes from, for tests.
+
+    Raises:
+        GraphError: the dag cannot run.
+    """
+
+    def __init__(
+        self,
+        dag: Dag,
+        *,
+        plan: PlanKind | Literal["auto"] = "auto",
+        strict: bool = False,
+        store: str | Path | bool | None = None,
+        retry: RetryPolicy | None = None,
+        most_in_flight: int = 1000,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        dag.validate()
+        if plan not in ("auto", "staged", "pipelined"):
+            raise GraphError(f"plan is 'auto', 'staged' or 'pipelined', not {plan!r}")
+        if most_in_flight < 1:
+            raise GraphError(f"most_in_flight must be at least 1, not {most_in_flight}")
+        self._dag = dag
+        self._plan = plan
+        self._strict = strict
+        self._store = store
+        self._retry = retry or RetryPolicy()
+        self._most_in_flight = most_in_flight
+        self._clock = clock or SystemClock()
+
+    def default_label(self) -> str:
+        return f"LLMDag({self._dag.name})"
+
+    def expand(self, elements: beam.PCollection) -> Results:
+        local = _is_local(elements.pipeline.runner)
+        config = RunConfig(
+            dag=self._dag,
+            store=default_store(self._store, local=local),
+            strict=self._strict,
+            retry=self._retry,
+            clock=self._clock,
+        )
+        kind = self._plan
+        if kind == "auto":
+            kind = "pipelined" if local or not elements.is_bounded else "staged"
+        return _Wiring(config, make_plan(self._dag.steps, kind), self._most_in_flight).wire(elements)
+
+
+class _Wiring:
+    """The stages of a plan connected, from elements to results."""
+
+    def __init__(self, config: RunConfig, plan: Plan, most_in_flight: int) -> None:
+        self._config = config
+        self._plan = plan
+        self._most_in_flight = most_in_flight
+        self._first: dict[str | None, beam.PCollection] = {}
+        self._rows: dict[str, beam.PCollection] = {}
+        self._answers: dict[str, beam.PCollection] = {}
+
+    def wire(self, elements: beam.PCollection) -> Results:
+        read = elements | "Items" >> beam.ParDo(RowsOf(self._config.strict)).with_outputs(REJECTED, main="rows")
+        rows = read.rows | "Type rows" >> beam.Map(_same).with_output_types(Row)
+        rejected: list[beam.PCollection] = []
+        if rows.is_bounded:
+            unique = rows | "Unique ids" >> UniqueRows(self._item_dimensions(None), self._config.strict)
+            rows = unique.unique | "Type unique" >> beam.Map(_same).with_output_types(Row)
+            rejected = [unique[REJECTED] | "Type rejected" >> beam.Map(_same).with_output_types(Row)]
+        self._first[None] = rows
+        for stage in self._plan.stages:
+            self._wire_stage(stage)
+        return self._results(rejected, read[REJECTED])
+
+    def _wire_stage(self, stage: Stage) -> None:
+        sides = {name: self._answers[name] for name in stage.sides}
+        rows = self._joined(stage.name, stage.space, stage.rows)
+        if isinstance(stage, ItemStage):
+            self._rows[stage.name] = rows | stage.name >> AnswerItems(self._config, stage, sides, self._most_in_flight)
+        elif isinstance(stage, GlobalStage):
+            self._answers[stage.name] = rows | stage.name >> AnswerGlobal(self._config, stage, sides, self._most_in_flight)
+        elif isinstance(stage, RegroupStage):
+            self._first[stage.name], self._answers[stage.name] = rows | stage.name >> MakeItems(self._config, stage, sides)
+
+    def _joined(self, label: str, space: str | None, branches: tuple[str, ...]) -> beam.PCollection:
+        if not branches:
+            return self._first[space]
+        return tuple(self._rows[name] for name in branches) | f"Rows for {label}" >> JoinRows()
+
+    def _results(self, rejected: list[beam.PCollection], unreadable: beam.PCollection) -> Results:
+        spaces = {space: self._joined(f"end of {space or 'items'}", space, leaves) for space, leaves in self._plan.leaves.items()}
+        items = spaces.pop(None)
+        if rejected:
+            items = (items, *rejected) | "All items" >> beam.Flatten()
+        pipeline = items.pipeline
+        answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
+        globals_ = (answers | "Globals" >> beam.Flatten(pipeline=pipeline)) | "Type globals" >> beam.Map(_same).with_output_types(Result)
+        regrouped = {name: rows for name, rows in spaces.items() if name is not None}
+        results = [rows | f"Results of {name or 'items'}" >> ResultsOf() for name, rows in {None: items, **regrouped}.items()]
+        every = (*results, globals_) | "All results" >> beam.Flatten()
+        failures = (every | "Failed" >> FailuresOf(), unreadable) | "Failures" >> beam.Flatten()
+        return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
+
+    def _item_dimensions(self, space: str | None) -> tuple[str, ...]:
+        steps: Mapping[str, Any] = self._config.dag.steps
+        spaces = item_spaces(steps)
+        return tuple(n for n, step in steps.items() if isinstance(step, Dimension) and step.scope == "item" and spaces[n] == space)
+
+
+def _same(element: Any) -> Any:
+    return element
+
+
+def _is_local(runner: PipelineRunner) -> bool:
+    return type(runner).__name__ in _LOCAL_RUNNERS
