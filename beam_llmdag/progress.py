@@ -20,12 +20,14 @@ class Progress:
         failed: dimension -> failed ones among them.
         calls: calls made.
         cost_nano_usd: nano-dollars of those with a price.
+        stopped_by: what ended a strict run.
     """
 
     results: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     cost_nano_usd: int = 0
+    stopped_by: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, result: Result) -> None:

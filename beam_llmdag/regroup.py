@@ -63,9 +63,11 @@ def _new_items(regroup: Regroup, made: Any, sources: Mapping[str, Item]) -> list
     """Items as the function made them, source ids unchecked."""
     if isinstance(made, Mapping):
         items = [_new_item(str(new_id), value, sources) for new_id, value in made.items()]
-    elif isinstance(made, Iterable) and all(isinstance(item, Item) for item in (made := list(made))):
+    elif isinstance(made, Iterable) and not isinstance(made, str):
         items = list(made)
     else:
+        items = [made]
+    if not all(isinstance(item, Item) for item in items):
         raise _wrong(f"a regroup returns a dict of new id -> source ids, or Items, not {type(made).__name__}: {made!r:.100}")
     ids = [item.id for item in items]
     repeated = sorted({new_id for new_id in ids if ids.count(new_id) > 1})

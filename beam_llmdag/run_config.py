@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,19 +24,19 @@ class RunConfig:
 
     Attributes:
         dag: the validated graph.
+        run_id: the run's own name in the registries of each process.
         store: file of the answer store; None to keep no answers.
         strict: whether the first failed result ends the run.
         retry: when to try again.
         clock: where time comes from.
-        run_id: the run's own name in the registries of each process.
     """
 
     dag: Dag
+    run_id: str
     store: str | None = None
     strict: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import anthropic
 import httpx2
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import ErrorClass
 from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
 from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.connections import UNLIMITED, never_sent
+from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import ANTHROPIC
-from beam_llmdag.providers.failure import by_code
+from beam_llmdag.providers.failure import VendorError, by_code
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
@@ -50,7 +51,8 @@ class AnthropicProvider(HttpProvider):
     """Anthropic's Messages API.
 
     Args:
-        model: for its `base_url` (without `/v1`; else `ANTHROPIC_BASE_URL`) and `api_key_env` (else `ANTHROPIC_API_KEY`).
+        model: for its `base_url` (without `/v1`; else `ANTHROPIC_BASE_URL`) and `api_key_env` (else
+            `ANTHROPIC_API_KEY`).
         clock: for a Retry-After that is a date.
     """
 
@@ -62,8 +64,8 @@ class AnthropicProvider(HttpProvider):
         self._client: anthropic.AsyncAnthropic | None = None
 
     async def _send(self, request: Request) -> Reply:
-        client = self._client or self._new_client()
         try:
+            client = self._client or self._new_client()
             response = await client.post(
                 "/v1/messages",
                 cast_to=httpx2.Response,
@@ -72,11 +74,9 @@ class AnthropicProvider(HttpProvider):
             )
         except anthropic.APIStatusError as error:
             response = error.response
-        except anthropic.APITimeoutError:
-            raise self._timed_out(request) from None
-        except anthropic.APIConnectionError as error:
-            raise self._no_connection(error, sent=not never_sent(error)) from None
-        except (TypeError, ValueError) as error:
+        except (anthropic.APIConnectionError, aiohttp.ClientError, OSError) as error:
+            raise self._unanswered(request, error) from None
+        except (TypeError, ValueError, httpx2.InvalidURL) as error:
             raise self._unsendable(error) from None
         return read_reply(response.status_code, response.headers, response.text, self.access)
 
@@ -125,8 +125,8 @@ class AnthropicProvider(HttpProvider):
             reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
         )
 
-    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
-        return "quota_exhausted" if _NO_CREDIT in message.lower() else by_code(_CODES, codes)
+    def _classify(self, error: VendorError) -> ErrorClass | None:
+        return "quota_exhausted" if _NO_CREDIT in error.message.lower() else by_code(_CODES, error.codes)
 
 
 def request_body(request: Request) -> dict[str, Any]:

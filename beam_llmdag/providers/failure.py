@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.providers.access import Access
@@ -10,10 +11,24 @@ from beam_llmdag.providers.reply import Reply, codes, description, error_in, wor
 from beam_llmdag.providers.retry_after import retry_after_seconds
 from beam_llmdag.usage import Usage
 
-__all__ = ["Classify", "by_code", "failure", "no_answer", "status_class"]
+__all__ = ["Classify", "VendorError", "by_code", "failure", "no_answer", "status_class"]
 
-Classify = Callable[[Collection[str], str], ErrorClass | None]
-"""A vendor's own reading of an error's codes and message; None leaves it to the status."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorError:
+    """What a vendor says of an error.
+
+    Attributes:
+        codes: its machine-readable names: codes, types, reasons.
+        message: its words.
+    """
+
+    codes: tuple[str, ...]
+    message: str
+
+
+Classify = Callable[[VendorError], ErrorClass | None]
+"""A vendor's own reading of an error; None leaves it to the status."""
 
 _LONGEST = 900
 _BY_STATUS: Mapping[int, ErrorClass] = {
@@ -24,6 +39,7 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
     413: "too_long",
     429: "rate_limited",
 }
+_OF_THE_REQUEST = ("invalid", "not_found", "image_")  # how codes begin that blame the request
 
 
 def status_class(status: int) -> ErrorClass:
@@ -55,7 +71,7 @@ def failure(reply: Reply, access: Access, classify: Classify, now: float, usage:
     said = words(reply.body)
     if reply.status < 400 and error_in(reply.body) is None:
         return no_answer(reply)
-    error_class = classify(found, said) or _by_status(reply.status, found)
+    error_class = classify(VendorError(codes=found, message=said)) or _by_status(reply.status, found)
     message = f"{said} ({', '.join(found)})" if found else said
     if reply.status < 400:
         message = f"HTTP {reply.status} with an error in its body: {message}"
@@ -87,4 +103,6 @@ def _by_status(status: int, found: Collection[str]) -> ErrorClass:
     if status >= 400:
         return status_class(status)
     inside = [int(code) for code in found if code.isdecimal() and 400 <= int(code) < 600]
-    return status_class(inside[0]) if inside else "overloaded"
+    if inside:
+        return status_class(inside[0])
+    return "bad_request" if any(code.lower().startswith(_OF_THE_REQUEST) for code in found) else "overloaded"

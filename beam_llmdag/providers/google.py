@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -11,14 +11,13 @@ from google import genai
 from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import ErrorClass
-from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
+from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.model import Answer, Image, Model, Request, Stop
 from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.connections import never_sent
 from beam_llmdag.providers.dialects import GOOGLE
-from beam_llmdag.providers.failure import by_code
+from beam_llmdag.providers.failure import VendorError, by_code
 from beam_llmdag.providers.http_provider import HttpProvider
-from beam_llmdag.providers.reply import Reply, read_reply
+from beam_llmdag.providers.reply import Reply, read_reply, words
 from beam_llmdag.providers.request_body import count, given, mapping
 from beam_llmdag.usage import Usage
 
@@ -62,20 +61,20 @@ class GoogleProvider(HttpProvider):
         self._session: aiohttp.ClientSession | None = None
 
     async def _send(self, request: Request) -> Reply:
-        client = self._client or self._new_client()
         try:
+            client = self._client or self._new_client()
             response = await client.aio.models.generate_content(
                 model=request.model.name, contents=_contents(request), config=_config(request)
             )
         except errors.APIError as error:
             headers = getattr(error.response, "headers", None) or {}
             return read_reply(error.code, headers, _body_of(error), self.access)
-        except TimeoutError as error:
-            if never_sent(error):
-                raise self._no_connection(error, sent=False) from None
-            raise self._timed_out(request) from None
-        except (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise self._no_connection(error, sent=not never_sent(error)) from None
+        except (
+            json.JSONDecodeError
+        ) as error:  # an error status whose body only claims to be JSON; which one is not told
+            raise CallError("connection", f"not an answer in JSON: {words(self.access.hidden(error.doc))}") from None
+        except (aiohttp.ClientError, OSError, UnicodeDecodeError) as error:
+            raise self._unanswered(request, error) from None
         except (TypeError, ValueError) as error:
             raise self._unsendable(error) from None
         raw = response.sdk_http_response or types.HttpResponse()
@@ -132,11 +131,10 @@ class GoogleProvider(HttpProvider):
             reasoning_tokens=thoughts,
         )
 
-    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
-        if any(_PER_DAY in code for code in codes):
+    def _classify(self, error: VendorError) -> ErrorClass | None:
+        if any(_PER_DAY in code for code in error.codes):
             return "quota_exhausted"
-        reasons = [code for code in _CODES if code in codes]
-        return by_code(_CODES, reasons)
+        return by_code(_CODES, [code for code in _CODES if code in error.codes])
 
 
 def _body_of(error: errors.APIError) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.connections import never_sent, timed_out
 from beam_llmdag.providers.dialects import VendorDialect, wire_schema
-from beam_llmdag.providers.failure import failure, no_answer
+from beam_llmdag.providers.failure import VendorError, failure, no_answer
 from beam_llmdag.providers.key_filter import KeyFilter
 from beam_llmdag.providers.reply import Reply, error_in
 from beam_llmdag.usage import Usage
@@ -82,11 +83,14 @@ class HttpProvider(ABC):
         """The error for a request that the SDK could not even write."""
         return CallError("bad_request", self._told("the request could not be written", error), sent=False)
 
-    def _timed_out(self, request: Request) -> CallError:
-        return CallError("timeout", f"no answer within {request.model.timeout_seconds:g} seconds")
-
-    def _no_connection(self, error: BaseException, *, sent: bool) -> CallError:
-        return CallError("connection", self._told("no HTTP answer", error.__cause__ or error), sent=sent)
+    def _unanswered(self, request: Request, error: BaseException) -> CallError:
+        """The error for a request on which no complete response came."""
+        if timed_out(error):
+            message = f"no answer within {request.model.timeout_seconds:g} seconds"
+            return CallError("timeout", message, sent=not never_sent(error))
+        return CallError(
+            "connection", self._told("no HTTP answer", error.__cause__ or error), sent=not never_sent(error)
+        )
 
     def _told(self, what: str, error: BaseException) -> str:
         return f"{what}: {type(error).__name__}: {self.access.hidden(str(error))[:300]}"
@@ -112,7 +116,7 @@ class HttpProvider(ABC):
         """The tokens that a JSON object names."""
 
     @abstractmethod
-    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
+    def _classify(self, error: VendorError) -> ErrorClass | None:
         """What the vendor's own codes mean; None leaves it to the status."""
 
     @abstractmethod

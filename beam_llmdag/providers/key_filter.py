@@ -29,8 +29,8 @@ _FORMATTER = logging.Formatter()
 class KeyFilter(logging.Filter):
     """Replaces a key in the records of the libraries that get to see it.
 
-    A vendor may echo the key in headers or texts, and the libraries log those. Filters of a logger do not see the records
-    of its children, so each logger gets one.
+    A vendor may echo the key in headers or texts, and the libraries log those. Filters of a logger do not see the
+    records of its children, so each logger gets one.
 
     Args:
         access: whose key is hidden.

@@ -1,11 +1,12 @@
-"""OpenAI's two APIs, Responses and Chat Completions, over its SDK; the second one also for all servers that speak it."""
+"""OpenAI's two APIs over its SDK: Responses, and Chat Completions, which many other servers speak too."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import aiohttp
 import httpx2
 import openai
 
@@ -14,9 +15,9 @@ from beam_llmdag.errors import ErrorClass
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers import openai_chat, openai_responses
 from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.connections import UNLIMITED, never_sent
+from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import OPENAI
-from beam_llmdag.providers.failure import by_code, failure
+from beam_llmdag.providers.failure import VendorError, by_code, failure
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.usage import Usage
@@ -59,8 +60,8 @@ class _OpenAIProvider(HttpProvider):
         """The JSON body of a request."""
 
     async def _send(self, request: Request) -> Reply:
-        client = self._client or self._new_client()
         try:
+            client = self._client or self._new_client()
             response = await client.post(
                 self.path,
                 cast_to=httpx2.Response,
@@ -69,11 +70,9 @@ class _OpenAIProvider(HttpProvider):
             )
         except openai.APIStatusError as error:
             response = error.response
-        except openai.APITimeoutError:
-            raise self._timed_out(request) from None
-        except openai.APIConnectionError as error:
-            raise self._no_connection(error, sent=not never_sent(error)) from None
-        except (TypeError, ValueError) as error:
+        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
+            raise self._unanswered(request, error) from None
+        except (TypeError, ValueError, httpx2.InvalidURL) as error:
             raise self._unsendable(error) from None
         return read_reply(response.status_code, response.headers, response.text, self.access)
 
@@ -91,8 +90,8 @@ class _OpenAIProvider(HttpProvider):
         if client is not None:
             await client.close()
 
-    def _classify(self, codes: Collection[str], message: str) -> ErrorClass | None:
-        return by_code(_CODES, codes)
+    def _classify(self, error: VendorError) -> ErrorClass | None:
+        return by_code(_CODES, error.codes)
 
 
 class OpenAIResponsesProvider(_OpenAIProvider):
@@ -141,6 +140,6 @@ class OpenAIChatProvider(_OpenAIProvider):
 
 
 def openai_provider(model: Model) -> OpenAIChatProvider | OpenAIResponsesProvider:
-    """The Responses API at OpenAI itself; Chat Completions at any other address, because every other server has those."""
+    """The Responses API at OpenAI itself; Chat Completions at any other address: those every server has."""
     chat = OpenAIChatProvider(model)
     return OpenAIResponsesProvider(model) if chat.endpoint is None else chat

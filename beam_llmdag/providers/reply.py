@@ -42,7 +42,7 @@ class Reply:
 
 
 def read_reply(status: int, headers: Mapping[str, str], content: str, access: Access) -> Reply:
-    """A response with its body parsed, and without the key where a vendor echoes it: before anything is cut to length."""
+    """A response, its body parsed, without the key that a vendor may echo: before any text is cut to length."""
     hidden = access.hidden(content)
     try:
         body = json.loads(hidden)

@@ -26,8 +26,8 @@ def retry_after_seconds(headers: Mapping[str, str], body: Any, now: float) -> fl
     """Seconds that the vendor asked to wait; None if it did not, or if the moment it named has passed.
 
     The first of these that is there counts: `retry-after-ms`; `Retry-After` in seconds or as a date (RFC 9110,
-    section 10.2.3); a `google.rpc.RetryInfo` in the body; the reset of a rate limit of which nothing is left, where it is
-    a duration with units or a moment. A bare number in a reset header may be seconds or a moment, and is not used.
+    section 10.2.3); a `google.rpc.RetryInfo` in the body; the reset of a rate limit of which nothing is left, where it
+    is a duration with units or a moment. A bare number in a reset header may be either, and is not used.
 
     Args:
         headers: of the response, names in lower case.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor
 from random import Random
 from typing import Any
@@ -44,31 +44,31 @@ def sample_value(schema: Mapping[str, Any], random: Random) -> Any:
 class _Sampler:
     def __init__(self, root: Mapping[str, Any], random: Random) -> None:
         self._root = root
-        self._random = random
+        self._chance = random.random
         self._makers: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
             "object": self._object,
             "array": self._array,
             "string": self._string,
             "integer": self._integer,
             "number": self._number,
-            "boolean": lambda _schema, _depth: random.random() < 0.5,
+            "boolean": lambda _schema, _depth: self._chance() < 0.5,
             "null": lambda _schema, _depth: None,
         }
 
     def value(self, schema: Any, depth: int) -> Any:
         if not isinstance(schema, Mapping):
-            return self._random.choice(_WORDS)  # `true`, or no schema at all: anything fits
+            return self._pick(_WORDS)  # `true`, or no schema at all: anything fits
         if depth > 10 * _DEEP:
             raise ValueError("the schema has no finite value")
         schema = self._flat(schema)
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
-            return self._random.choice(list(schema["enum"]))
+            return self._pick(list(schema["enum"]))
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
             return self._one_of(schema, options, depth)
-        if schema.get("nullable") and (depth > _DEEP or self._random.random() < 0.2):
+        if schema.get("nullable") and (depth > _DEEP or self._chance() < 0.2):
             return None
         return self._makers[self._type(schema, depth)](schema, depth)
 
@@ -97,7 +97,7 @@ class _Sampler:
 
     def _one_of(self, schema: Mapping[str, Any], options: list[Any], depth: int) -> Any:
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
-        option = min(options, key=self._weight) if depth > _DEEP else self._random.choice(options)
+        option = min(options, key=self._weight) if depth > _DEEP else self._pick(options)
         return self.value(_merged(self._flat(option), rest) if isinstance(option, Mapping) else option, depth + 1)
 
     def _weight(self, option: Any) -> int:
@@ -110,7 +110,7 @@ class _Sampler:
     def _type(self, schema: Mapping[str, Any], depth: int) -> str:
         kind = schema.get("type")
         if isinstance(kind, list):
-            kind = "null" if depth > _DEEP and "null" in kind else self._random.choice(kind)
+            kind = "null" if depth > _DEEP and "null" in kind else self._pick(kind)
         if isinstance(kind, str):
             if kind.lower() not in self._makers:
                 raise ValueError(f"unknown type {kind!r} in the schema")
@@ -141,7 +141,7 @@ class _Sampler:
         first = [self.value(part, depth + 1) for part in schema.get("prefixItems", ())]
         least = int(schema.get("minItems", 0))
         most = int(schema.get("maxItems", max(least, 3)))
-        length = least if depth > _DEEP // 2 else self._random.randint(least, min(most, max(least, 3)))
+        length = least if depth > _DEEP // 2 else self._whole(least, min(most, max(least, 3)))
         items = schema.get("items", True)
         if items is False:
             return first
@@ -158,9 +158,9 @@ class _Sampler:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-        text = " ".join(self._random.choices(_WORDS, k=self._random.randint(1, 4)))
-        while len(text) < least:
-            text += " " + self._random.choice(_WORDS)
+        text = str(self._pick(_WORDS))
+        while len(text) < least or self._chance() < 0.6:
+            text += " " + self._pick(_WORDS)
         return text if most is None else text[: int(most)]
 
     def _integer(self, schema: Mapping[str, Any], _depth: int) -> int:
@@ -174,12 +174,18 @@ class _Sampler:
             low, high = _bounds(schema, off_the_end=step, width=5 * step)
             return float(step * self._multiple(low / step, high / step))
         low, high = _bounds(schema, off_the_end=0, width=1)
-        value = low + (high - low) * (0.05 + 0.9 * self._random.random())  # the ends may be excluded
+        value = low + (high - low) * (0.05 + 0.9 * self._chance())  # the ends may be excluded
         rounded = round(value, 3)
         return rounded if low < rounded < high else value
 
+    def _pick(self, options: Sequence[Any]) -> Any:
+        return options[int(self._chance() * len(options))]
+
+    def _whole(self, low: int, high: int) -> int:
+        return low + int(self._chance() * (high - low + 1))
+
     def _multiple(self, low: float, high: float) -> int:
-        return self._random.randint(ceil(low), max(ceil(low), floor(high)))
+        return self._whole(ceil(low), max(ceil(low), floor(high)))
 
 
 def _bounds(schema: Mapping[str, Any], *, off_the_end: float, width: float) -> tuple[float, float]:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.transforms.window import BoundedWindow
+from apache_beam.typehints.decorators import IOTypeHints
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
 from beam_llmdag.call import Caller
 from beam_llmdag.errors import StrictModeError
-from beam_llmdag.evaluate_global import NO_GROUP, Sides
+from beam_llmdag.evaluate_global import Sides
 from beam_llmdag.result import Result
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.in_flight import InFlight
@@ -56,6 +57,10 @@ class CallFn(beam.DoFn):
     def results(self, made: Any) -> Iterable[Result]:
         """The new results in what `answer` made, to be counted."""
         raise NotImplementedError
+
+    def default_type_hints(self) -> IOTypeHints:
+        """None: Beam would take the annotation of `**sides` for that of each side input."""
+        return IOTypeHints.empty()
 
     def setup(self) -> None:
         worker = this_worker()
@@ -113,6 +118,7 @@ class CallFn(beam.DoFn):
         self._metrics[result.dimension].count(result)
         self._progress.add(result)
         if self._config.strict and result.status == "failed":
+            self._progress.stopped_by = result.message
             raise StrictModeError(result.message)
 
     def _cancel(self) -> None:
@@ -120,7 +126,3 @@ class CallFn(beam.DoFn):
             self._flight.cancel()
             self._flight = None
 
-
-def side_group(sides: Sides, name: str) -> Result | None:
-    """The result of a global over all items."""
-    return sides[name].get(NO_GROUP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -65,6 +66,9 @@ class LLMDag(beam.PTransform):
         most_in_flight: items on their way per DoFn instance. Calls have limits per process, see `Model.max_in_flight`.
         clock: where time comes from, for tests.
 
+    Attributes:
+        run_id: the run's own name in the registries of each process.
+
     Raises:
         GraphError: the dag cannot run.
     """
@@ -93,6 +97,7 @@ class LLMDag(beam.PTransform):
         self._retry = retry or RetryPolicy()
         self._most_in_flight = most_in_flight
         self._clock = clock or SystemClock()
+        self.run_id = uuid.uuid4().hex
 
     def default_label(self) -> str:
         return f"LLMDag({self._dag.name})"
@@ -105,6 +110,7 @@ class LLMDag(beam.PTransform):
             strict=self._strict,
             retry=self._retry,
             clock=self._clock,
+            run_id=self.run_id,
         )
         kind = self._plan
         if kind == "auto":

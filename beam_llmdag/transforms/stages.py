@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints.decorators import IOTypeHints
 
 from beam_llmdag.call import Caller
 from beam_llmdag.dimension import Dimension, Regroup
@@ -68,6 +69,10 @@ class _RegroupFn(beam.DoFn):
     def __init__(self, config: RunConfig, regroup: Regroup) -> None:
         self._config = config
         self._regroup = regroup
+
+    def default_type_hints(self) -> IOTypeHints:
+        """None: Beam would take the annotation of `**sides` for that of each side input."""
+        return IOTypeHints.empty()
 
     def process(self, element: tuple[str, Iterable[Row]], **sides: Any) -> Iterator[Any]:
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}

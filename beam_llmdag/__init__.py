@@ -1,0 +1,64 @@
+"""Graphs of LLM analyses over batches of any size, on Apache Beam.
+
+Names that need Beam are loaded when they are first used, so that `import beam_llmdag` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.dimension import Dimension, Regroup
+from beam_llmdag.errors import CallError, GraphError, InputError, LLMDagError, StrictModeError
+from beam_llmdag.item import Item
+from beam_llmdag.model import Image, Message, Model
+from beam_llmdag.prices import Price
+from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
+from beam_llmdag.retry import RetryPolicy
+from beam_llmdag.usage import Usage
+
+if TYPE_CHECKING:
+    from beam_llmdag.io.read import ReadItems
+    from beam_llmdag.report.report import Report
+    from beam_llmdag.transforms.llm_dag import LLMDag, Results
+
+__all__ = [
+    "Attempt",
+    "CallError",
+    "CostRow",
+    "Dag",
+    "Dimension",
+    "Failure",
+    "GraphError",
+    "Image",
+    "InputError",
+    "Item",
+    "LLMDag",
+    "LLMDagError",
+    "Message",
+    "Model",
+    "Price",
+    "ReadItems",
+    "Regroup",
+    "Report",
+    "Result",
+    "Results",
+    "RetryPolicy",
+    "Row",
+    "StrictModeError",
+    "Usage",
+]
+
+_LAZY = {
+    "LLMDag": "beam_llmdag.transforms.llm_dag",
+    "Results": "beam_llmdag.transforms.llm_dag",
+    "ReadItems": "beam_llmdag.io.read",
+    "Report": "beam_llmdag.report.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

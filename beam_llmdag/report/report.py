@@ -1,0 +1,107 @@
+"""What `dag.run` returns."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.dimension import Dimension
+from beam_llmdag.io.records import row_record
+from beam_llmdag.io.schemas import rows_schema
+from beam_llmdag.report.summary import Summary
+from beam_llmdag.report.table import summary_table
+from beam_llmdag.result import CostRow, Failure, Result, Row
+from beam_llmdag.validation import item_spaces
+
+__all__ = ["Report"]
+
+_SHOWN_FAILURES = 5
+
+
+class Report:
+    """The results of a run, as plain Python objects.
+
+    Attributes:
+        items: a `Row` per item, in the order in which the items were given.
+        globals: results of global dimensions and reports of regroups.
+        failures: failed results with their attempts.
+        costs: the bill: a row per item, dimension and attempt.
+        regrouped: regroup -> a `Row` per new item.
+        summary: all of it added up.
+    """
+
+    def __init__(
+        self,
+        dag: Dag,
+        *,
+        items: Sequence[Row],
+        globals_: Sequence[Result],
+        failures: Sequence[Failure],
+        costs: Sequence[CostRow],
+        regrouped: dict[str, list[Row]],
+    ) -> None:
+        self._dag = dag
+        self.items = list(items)
+        self.globals = list(globals_)
+        self.failures = list(failures)
+        self.costs = list(costs)
+        self.regrouped = regrouped
+        self.summary = Summary()
+        self.summary.add_items(len(self.items))
+        for result in self.results():
+            self.summary.add_result(result)
+
+    def results(self) -> list[Result]:
+        """All results of all items, new items and globals."""
+        rows = [*self.items, *(row for rows in self.regrouped.values() for row in rows)]
+        return [*(result for row in rows for result in row.results.values()), *self.globals]
+
+    def answers(self, dimension: str) -> dict[str, Any]:
+        """Item id (or group, `""` for a global over all items) -> typed answer, for all that have one.
+
+        Raises:
+            KeyError: there is no such dimension.
+        """
+        output = self._dag.dimensions[dimension].output
+        found = [result for result in self.results() if result.dimension == dimension and result.has_data]
+        return {result.item_id: output.rebuild(result.data) for result in found}
+
+    def to_rows(self, regroup: str | None = None) -> list[dict[str, Any]]:
+        """The items as nested dicts of JSON-like values, one per item, a key per dimension.
+
+        Args:
+            regroup: the new items of this regroup instead.
+        """
+        rows: list[dict[str, Any]] = self.to_arrow(regroup).to_pylist(maps_as_pydicts="strict")
+        return rows
+
+    def to_arrow(self, regroup: str | None = None) -> pa.Table:
+        """The items as an Arrow table with a nested column per dimension; the schema does not depend on the answers.
+
+        Args:
+            regroup: the new items of this regroup instead.
+        """
+        spaces = item_spaces(self._dag.steps)
+        schema = rows_schema(
+            {
+                name: step.output.data_schema
+                for name, step in self._dag.steps.items()
+                if isinstance(step, Dimension) and step.scope == "item" and spaces[name] == regroup
+            }
+        )
+        rows = self.items if regroup is None else self.regrouped[regroup]
+        return pa.Table.from_pylist([row_record(row, schema) for row in rows], schema=schema)
+
+    def __repr__(self) -> str:
+        told = [summary_table(self.summary.to_json(self._dag.dimensions))]
+        shown = self.failures[:_SHOWN_FAILURES]
+        told += [f"failed: {failure.message}" for failure in shown]
+        more = len(self.failures) - len(shown)
+        return "\n".join([*told, f"… and {more} more failures, see .failures"] if more > 0 else told)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"

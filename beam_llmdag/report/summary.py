@@ -1,0 +1,144 @@
+"""Results added up: items, calls, tokens and money, by dimension and by model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from beam_llmdag.result import Attempt, Result
+from beam_llmdag.usage import Usage
+
+__all__ = ["Summary", "Total"]
+
+_NANO = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Total:
+    """One line of a summary.
+
+    Attributes:
+        items: items, or results of a dimension or model.
+        calls: requests sent, retries included.
+        skipped, failed, store_hits: results of that kind.
+        usage: tokens, as far as known.
+        cost_nano_usd: nano-dollars of the calls with a known cost.
+        unpriced_calls: calls whose cost is not known: no price, or no word on their tokens. Not zero: the cost is a lower bound.
+    """
+
+    items: int = 0
+    calls: int = 0
+    skipped: int = 0
+    failed: int = 0
+    store_hits: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_nano_usd: int = 0
+    unpriced_calls: int = 0
+
+    def add_result(self, result: Result) -> None:
+        """Counts a result, without its attempts."""
+        self.skipped += result.status == "skipped"
+        self.failed += result.status == "failed"
+        self.store_hits += result.store_hit
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Counts a call."""
+        self.calls += 1
+        self.usage += attempt.usage or Usage()
+        self.cost_nano_usd += attempt.cost_nano_usd or 0
+        self.unpriced_calls += attempt.cost_nano_usd is None
+
+    def add(self, other: Total) -> None:
+        """Adds another total."""
+        self.items += other.items
+        self.calls += other.calls
+        self.skipped += other.skipped
+        self.failed += other.failed
+        self.store_hits += other.store_hits
+        self.usage += other.usage
+        self.cost_nano_usd += other.cost_nano_usd
+        self.unpriced_calls += other.unpriced_calls
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-like data, the cost in dollars."""
+        return {
+            "items": self.items,
+            "calls": self.calls,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "store_hits": self.store_hits,
+            "tokens": {
+                "input": self.usage.input_tokens,
+                "output": self.usage.output_tokens,
+                "cache_read": self.usage.cache_read_tokens,
+                "cache_write": self.usage.cache_write_tokens,
+                "reasoning": self.usage.reasoning_tokens,
+            },
+            "cost_usd": self.cost_nano_usd / _NANO,
+            "unpriced_calls": self.unpriced_calls,
+        }
+
+
+@dataclass(slots=True)
+class Summary:
+    """A run added up.
+
+    Attributes:
+        total: all of it.
+        by_dimension: dimension -> its part.
+        by_model: `"provider:name"` -> its part; results count for the model that answered, calls for the one that was asked.
+    """
+
+    total: Total = field(default_factory=Total)
+    by_dimension: dict[str, Total] = field(default_factory=dict)
+    by_model: dict[str, Total] = field(default_factory=dict)
+
+    def add_items(self, number: int) -> None:
+        """Counts items that went in."""
+        self.total.items += number
+
+    def add_result(self, result: Result) -> None:
+        """Counts a result and its calls."""
+        dimension = self.by_dimension.setdefault(result.dimension, Total())
+        dimension.items += 1
+        answered = [self.by_model.setdefault(result.model, Total())] if result.model is not None else []
+        for total in answered:
+            total.items += 1
+        for total in (self.total, dimension, *answered):
+            total.add_result(result)
+        for attempt in result.attempts:
+            if attempt.sent:
+                for total in (self.total, dimension, self.by_model.setdefault(attempt.model, Total())):
+                    total.add_attempt(attempt)
+
+    def add(self, other: Summary) -> None:
+        """Adds another summary."""
+        self.total.add(other.total)
+        for mine, others in ((self.by_dimension, other.by_dimension), (self.by_model, other.by_model)):
+            for name, total in others.items():
+                mine.setdefault(name, Total()).add(total)
+
+    @property
+    def unpriced_models(self) -> list[str]:
+        """Models with calls whose cost is not known."""
+        return sorted(name for name, total in self.by_model.items() if total.unpriced_calls)
+
+    @property
+    def cost_is_complete(self) -> bool:
+        """Whether the cost of every call is known; else the cost is a lower bound."""
+        return self.total.unpriced_calls == 0
+
+    def to_json(self, dimensions: Iterable[str] = ()) -> dict[str, Any]:
+        """As JSON-like data; `dimensions` in their order first, also those without results."""
+        return {
+            **self.total.to_json(),
+            "cost_is_complete": self.cost_is_complete,
+            "unpriced_models": self.unpriced_models,
+            "by_dimension": _named({**{name: Total() for name in dimensions}, **dict(sorted(self.by_dimension.items()))}),
+            "by_model": _named(dict(sorted(self.by_model.items()))),
+        }
+
+
+def _named(totals: Mapping[str, Total]) -> dict[str, Any]:
+    return {name: total.to_json() for name, total in totals.items()}

@@ -1,0 +1,129 @@
+"""Reviews of a shop: leave out spam, then find sentiment and topics, then summarise.
+
+    python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output out
+
+    items ──► filter_spam ──► sentiment ─┐
+                         └──► topics ────┴──► summary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import apache_beam as beam
+from apache_beam.runners.runner import PipelineResult
+from pydantic import BaseModel, Field
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.io.read import ReadItems
+from beam_llmdag.item import Item
+from beam_llmdag.transforms.llm_dag import LLMDag
+from pipelines.models import Models, chosen_models
+from pipelines.options import parse_settings
+from pipelines.outputs import write_counters, write_results, write_rows
+
+__all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"]
+
+
+class Spam(BaseModel):
+    """Whether a review is spam; the reason comes first, so that the verdict follows from it."""
+
+    reason: str = Field(description="One short sentence.")
+    is_spam: bool
+
+
+class Sentiment(BaseModel):
+    """How the customer feels about the product."""
+
+    label: Literal["positive", "negative", "neutral"]
+    confidence: float = Field(ge=0, le=1)
+
+
+class Topics(BaseModel):
+    """What a review is about."""
+
+    topics: list[str] = Field(min_length=1, max_length=5)
+
+
+class Summary(BaseModel):
+    """A review in one sentence."""
+
+    summary: str = Field(description="One sentence in English.")
+
+
+def filter_spam(item: Item) -> str:
+    """Asks whether the review is spam."""
+    return (
+        f"<review>\n{item.content}\n</review>\n\n"
+        "Is this product review spam? Spam is an advert, a scam or a link. "
+        "A customer's own opinion about the product, good or bad, is not spam."
+    )
+
+
+def is_spam(filter_spam: Spam) -> bool:
+    """Whether the dimensions behind the filter are skipped."""
+    return filter_spam.is_spam
+
+
+def sentiment(item: Item) -> str:
+    """Asks how the customer feels."""
+    return (
+        f"<review>\n{item.content}\n</review>\n\n"
+        "What is the sentiment? positive: the customer is happy with the product. "
+        "negative: the customer is unhappy with it. neutral: neither, or both in equal parts."
+    )
+
+
+def topics(item: Item) -> str:
+    """Asks what the review is about."""
+    return (
+        f"<review>\n{item.content}\n</review>\n\n"
+        "Which topics does the review speak about? Name one to five, in English, in one to three words each: "
+        "price, battery life, delivery and the like."
+    )
+
+
+def summary(item: Item, sentiment: Sentiment, topics: Topics) -> str:
+    """Asks for one sentence, with what is known already."""
+    return (
+        f"<review>\n{item.content}\n</review>\n\n"
+        f"Summarise this review in one English sentence. Its sentiment is {sentiment.label}; "
+        f"it speaks about {', '.join(topics.topics)}."
+    )
+
+
+def review_dag(models: Models) -> Dag:
+    """The graph, to be answered by `models`."""
+    dag = Dag("reviews", model=models.main)
+    dag.dimension(filter_spam, output=Spam, model=models.first)
+    dag.dimension(sentiment, output=Sentiment, skip_if=is_spam)
+    dag.dimension(topics, output=Topics, skip_if=is_spam)
+    dag.dimension(summary, output=Summary)
+    return dag
+
+
+def run(argv: Sequence[str] | None = None) -> PipelineResult:
+    """Runs the pipeline with the options in `argv` (by default the command line's) and waits for its end."""
+    settings, options = parse_settings(argv, "Filter and analyse product reviews.")
+    with chosen_models(settings) as models:
+        dag = review_dag(models)
+        pipeline = beam.Pipeline(options=options)
+        read = pipeline | "Read" >> ReadItems(settings.input)
+        results = read.items | "Analyse" >> LLMDag(dag)
+        write_rows(results.items, dag, list(dag.dimensions), f"{settings.output}/reviews", settings.shards)
+        write_results(results, dag, settings.output)
+        result = pipeline.run()
+        result.wait_until_finish()
+    if settings.summary:
+        write_counters(result, settings.summary)
+    return result
+
+
+def main() -> None:
+    """Runs the pipeline from the command line."""
+    run()
+
+
+if __name__ == "__main__":
+    main()
