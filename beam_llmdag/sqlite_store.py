@@ -20,7 +20,7 @@ from beam_llmdag.result import Attempt
 from beam_llmdag.store import StoredAnswer
 from beam_llmdag.usage import Usage
 
-__all__ = ["LedgerTotal", "SqliteStore", "read_totals"]
+__all__ = ["LedgerTotal", "SqliteStore", "clear_store", "read_totals"]
 
 _BUSY_SECONDS = 60.0
 _SCHEMA = """
@@ -211,3 +211,21 @@ def read_totals(path: str | Path) -> list[LedgerTotal]:
         LedgerTotal(model=model, calls=calls, unpriced_calls=unpriced, cost_nano_usd=cost, answers=answers)
         for model, calls, unpriced, cost, answers in rows
     ]
+
+
+def clear_store(path: str | Path) -> int:
+    """Forgets all answers of a store's file; the ledger stays, since the money is spent.
+
+    Returns:
+        How many answers there were.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no answer store at {path}")
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        return connection.execute("DELETE FROM answers").rowcount
+    finally:
+        connection.close()

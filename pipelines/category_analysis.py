@@ -3,6 +3,8 @@
     python -m pipelines.category_analysis --input examples/categories_10.jsonl --output out
 
     items ──► classify ──► group (one answer over all) ──► by_category (N reviews → M groups) ──► analyze
+
+The rows of the reviews, those of the groups, the merged grouping, failures and costs become Parquet files.
 """
 
 from __future__ import annotations
@@ -69,9 +71,12 @@ def group(items: list[Item], classify: list[Category]) -> str:
     )
 
 
-def by_category(items: list[Item], group: Groups) -> dict[str, list[str]]:
-    """Makes one item of each group: its name -> the ids of its reviews."""
-    return {answer.name: answer.ids for answer in group.groups}
+def by_category(group: Groups) -> dict[str, list[str]]:
+    """Makes one item of each group: its name -> the ids of its reviews. Groups of one name are one."""
+    ids: dict[str, list[str]] = {}
+    for answer in group.groups:
+        ids.setdefault(answer.name, []).extend(answer.ids)
+    return ids
 
 
 def analyze(item: Item) -> str:
@@ -100,10 +105,10 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
         dag = category_dag(models)
         pipeline = beam.Pipeline(options=options)
         read = pipeline | "Read" >> ReadItems(settings.input)
-        results = read.items | "Analyse" >> LLMDag(dag)
+        results = read.items | "Analyse" >> LLMDag(dag, store=models.store)
         write_rows(results.items, dag, ["classify"], f"{settings.output}/reviews", settings.shards)
         write_rows(results.regrouped["by_category"], dag, ["analyze"], f"{settings.output}/categories", settings.shards)
-        write_results(results, dag, settings.output)
+        write_results(results, read.failures, dag, settings.output)
         result = pipeline.run()
         result.wait_until_finish()
     if settings.summary:

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from beam_llmdag.model import Model
+from beam_llmdag.providers.gguf import DEFAULT_MODEL
 from beam_llmdag.testing import Simulator, load_rules
 from pipelines.options import Settings
 
 __all__ = ["Models", "chosen_models", "gold_path"]
 
-_LOCAL = "local:smollm2-135m"
+_LOCAL = f"local:{DEFAULT_MODEL}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +25,12 @@ class Models:
     Attributes:
         main: of every dimension but the first.
         first: of the first dimension, which sees every item.
+        store: the answer store: where the user's environment says, or False where all answers are simulated.
     """
 
     main: Model
     first: Model
+    store: Literal[False] | None
 
 
 @contextmanager
@@ -59,7 +63,9 @@ def _models(settings: Settings, simulated: str | None) -> Models:
     if settings.fallback_model:
         fallback = _model(settings.fallback_model, simulated)
         main, first = replace(main, fallbacks=[fallback]), replace(first, fallbacks=[fallback])
-    return Models(main=main, first=first)
+    asked = (*main.chain(), *first.chain())
+    only_simulated = all(simulated is not None and model.base_url == simulated for model in asked)
+    return Models(main=main, first=first, store=False if only_simulated else None)
 
 
 def _model(name: str, simulated: str | None) -> Model:

@@ -10,9 +10,12 @@ import apache_beam as beam
 from apache_beam.runners.runner import PipelineResult
 
 from beam_llmdag.dag import Dag
+from beam_llmdag.dimension import Regroup
 from beam_llmdag.io.records import cost_record, failure_record, global_record, row_record
 from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.io.write import WriteRecords
+from beam_llmdag.regroup import REGROUP_SCHEMA
+from beam_llmdag.result import Result
 
 __all__ = ["write_counters", "write_results", "write_rows"]
 
@@ -25,15 +28,23 @@ def write_rows(rows: Any, dag: Dag, dimensions: list[str], path_prefix: str, sha
     records | f"Write {name}" >> WriteRecords(path_prefix, schema, num_shards=shards)
 
 
-def write_results(results: Any, dag: Dag, folder: str) -> None:
-    """Writes globals, failures and costs: a file for each global dimension, one for failures, one for costs."""
-    for name, dimension in dag.dimensions.items():
-        if dimension.scope == "global":
-            schema = globals_schema(dimension.output.schema)
-            answers = results.globals | f"Only {name}" >> beam.Filter(lambda result, name=name: result.dimension == name)
+def write_results(results: Any, unreadable: Any, dag: Dag, folder: str) -> None:
+    """Writes a file for each global dimension and each regroup's report, one for failures, one for costs.
+
+    Args:
+        results: what `LLMDag` made.
+        unreadable: failures of the reading, which go to the same file as those of the dimensions.
+        dag: the graph.
+        folder: where the files go.
+    """
+    for name, step in dag.steps.items():
+        if isinstance(step, Regroup) or step.scope == "global":
+            schema = globals_schema(REGROUP_SCHEMA if isinstance(step, Regroup) else step.output.schema)
+            answers = results.globals | f"Only {name}" >> beam.Filter(_is_of, name)
             records = answers | f"Record {name}" >> beam.Map(global_record, schema)
             records | f"Write {name}" >> WriteRecords(f"{folder}/{name}", schema)
-    failures = results.failures | "Record failures" >> beam.Map(failure_record)
+    every = (results.failures, unreadable) | "All failures" >> beam.Flatten()
+    failures = every | "Record failures" >> beam.Map(failure_record)
     failures | "Write failures" >> WriteRecords(f"{folder}/failures", FAILURES_SCHEMA)
     costs = results.costs | "Record costs" >> beam.Map(cost_record)
     costs | "Write costs" >> WriteRecords(f"{folder}/costs", COSTS_SCHEMA)
@@ -50,3 +61,7 @@ def write_counters(result: PipelineResult, path: str) -> None:
         if namespace == "llmdag":
             counted.setdefault(dimension, {})[counter.key.metric.name] = counter.result
     Path(path).write_text(json.dumps(counted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _is_of(result: Result, dimension: str) -> bool:
+    return result.dimension == dimension

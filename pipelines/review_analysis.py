@@ -4,6 +4,8 @@
 
     items ──► filter_spam ──► sentiment ─┐
                          └──► topics ────┴──► summary
+
+The rows, failures and costs become Parquet files.
 """
 
 from __future__ import annotations
@@ -110,9 +112,9 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
         dag = review_dag(models)
         pipeline = beam.Pipeline(options=options)
         read = pipeline | "Read" >> ReadItems(settings.input)
-        results = read.items | "Analyse" >> LLMDag(dag)
+        results = read.items | "Analyse" >> LLMDag(dag, store=models.store)
         write_rows(results.items, dag, list(dag.dimensions), f"{settings.output}/reviews", settings.shards)
-        write_results(results, dag, settings.output)
+        write_results(results, read.failures, dag, settings.output)
         result = pipeline.run()
         result.wait_until_finish()
     if settings.summary:

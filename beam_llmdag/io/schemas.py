@@ -88,15 +88,14 @@ def rows_schema(dimensions: Mapping[str, JsonSchema | None]) -> pa.Schema:
         GraphError: a dimension is called like another column, where case does not count since BigQuery and DuckDB
             ignore it; or see `arrow_type`.
     """
-    taken = {name: name for name in FIXED_COLUMNS}
+    taken = {name: f"the column {name!r}" for name in FIXED_COLUMNS}
     for name in dimensions:
-        other = taken.setdefault(name.lower(), name)
-        if other is not name:
-            kind = "the column" if other in FIXED_COLUMNS else "the dimension"
+        if name.lower() in taken:
             raise GraphError(
-                f"dimension {name!r}: in an output file it has the same column name as {kind} {other!r} "
+                f"dimension {name!r}: in an output file it has the same column name as {taken[name.lower()]} "
                 "(upper and lower case are one to BigQuery); rename the dimension"
             )
+        taken[name.lower()] = f"the dimension {name!r}"
     columns: list[pa.Field[Any]] = [
         pa.field("id", pa.string()),
         pa.field("content", pa.string()),

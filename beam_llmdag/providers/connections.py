@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import aiohttp
 import httpx2
 
-__all__ = ["UNLIMITED", "never_sent", "timed_out"]
+__all__ = ["UNLIMITED", "never_sent", "root_cause", "timed_out"]
 
 UNLIMITED = httpx2.Limits(max_connections=0, max_keepalive_connections=0)
 """A pool without a limit of its own, in aiohttp's way of saying it: the caller limits the calls in flight, and a
@@ -21,11 +21,16 @@ def never_sent(error: BaseException) -> bool:
 
 
 def timed_out(error: BaseException) -> bool:
-    """Whether `error` came from a time-out. OpenAI's SDK calls every failure under aiohttp one, so its cause decides."""
+    """Whether `error` is a time-out by its causes: OpenAI's SDK calls every failure of a connection one."""
     causes = list(_causes(error))
     if any(isinstance(seen, aiohttp.ClientError) for seen in causes):
         return any(isinstance(seen, TimeoutError) for seen in causes)
     return any(isinstance(seen, (TimeoutError, httpx2.TimeoutException)) for seen in causes)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first of the errors of which each caused the next."""
+    return list(_causes(error))[-1]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

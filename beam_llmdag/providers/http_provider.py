@@ -10,7 +10,7 @@ from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.connections import never_sent, timed_out
+from beam_llmdag.providers.connections import never_sent, root_cause, timed_out
 from beam_llmdag.providers.dialects import VendorDialect, wire_schema
 from beam_llmdag.providers.failure import VendorError, failure, no_answer
 from beam_llmdag.providers.key_filter import KeyFilter
@@ -89,7 +89,7 @@ class HttpProvider(ABC):
             message = f"no answer within {request.model.timeout_seconds:g} seconds"
             return CallError("timeout", message, sent=not never_sent(error))
         return CallError(
-            "connection", self._told("no HTTP answer", error.__cause__ or error), sent=not never_sent(error)
+            "connection", self._told("no HTTP answer", root_cause(error)), sent=not never_sent(error)
         )
 
     def _told(self, what: str, error: BaseException) -> str:

@@ -17,34 +17,44 @@ __all__ = ["register"]
 
 T = TypeVar("T")
 
-_BYTES = "\x00bytes"
-
-
 class _JsonCoder(coders.Coder, Generic[T]):
-    """A value as JSON text of nested lists."""
+    """A value as JSON text of nested lists.
+
+    Keys of mappings keep their order, since prompts show it. Equal values with keys in another order have other bytes,
+    so where a runner compares bytes (keys of a grouping) it gets the coder that sorts them.
+    """
 
     to_plain: Callable[[Any], Any]
     from_plain: Callable[[Any], Any]
     kind: type
 
+    def __init__(self, *, sorts_keys: bool = False) -> None:
+        self._sorts_keys = sorts_keys
+
     def encode(self, value: T) -> bytes:
-        return json.dumps(type(self).to_plain(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        plain = type(self).to_plain(value)
+        text = json.dumps(plain, ensure_ascii=False, sort_keys=self._sorts_keys, separators=(",", ":"))
+        # a lone surrogate can still come from the text of a user's exception, and must not cost the bundle
+        return text.encode("utf-8", "surrogatepass")
 
     def decode(self, encoded: bytes) -> T:
-        decoded: T = type(self).from_plain(json.loads(encoded))
+        decoded: T = type(self).from_plain(json.loads(encoded.decode("utf-8", "surrogatepass")))
         return decoded
 
     def is_deterministic(self) -> bool:
-        return True
+        return self._sorts_keys
+
+    def as_deterministic_coder(self, step_label: str, error_message: str | None = None) -> _JsonCoder[T]:
+        return type(self)(sorts_keys=True)
 
     def to_type_hint(self) -> type:
         return self.kind
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
+        return isinstance(other, _JsonCoder) and type(self) is type(other) and self._sorts_keys == other._sorts_keys
 
     def __hash__(self) -> int:
-        return hash(type(self))
+        return hash((type(self), self._sorts_keys))
 
 
 def _usage_plain(usage: Usage | None) -> list[int] | None:
@@ -95,15 +105,14 @@ def _attempt_from(plain: list[Any]) -> Attempt:
 
 
 def _item_plain(item: Item) -> list[Any]:
-    content = {_BYTES: base64.b64encode(item.content).decode("ascii")} if isinstance(item.content, bytes) else item.content
-    return [item.id, content, item.metadata, item.source_ids]
+    is_bytes = isinstance(item.content, bytes)
+    content = base64.b64encode(item.content).decode("ascii") if is_bytes else item.content
+    return [item.id, is_bytes, content, item.metadata, item.source_ids]
 
 
 def _item_from(plain: list[Any]) -> Item:
-    item_id, content, metadata, source_ids = plain
-    if isinstance(content, dict) and _BYTES in content:
-        content = base64.b64decode(content[_BYTES])
-    return Item(item_id, content, metadata, source_ids=tuple(source_ids))
+    item_id, is_bytes, content, metadata, source_ids = plain
+    return Item(item_id, base64.b64decode(content) if is_bytes else content, metadata, source_ids=tuple(source_ids))
 
 
 def _result_plain(result: Result) -> list[Any]:

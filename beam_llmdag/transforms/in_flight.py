@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 __all__ = ["InFlight"]
@@ -23,17 +24,17 @@ class InFlight(Generic[Tag, T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._submitted: deque[tuple[Tag, Callable[[], Coroutine[Any, Any, T]]]] = deque()
+        self._submitted: deque[tuple[Tag, Coroutine[Any, Any, T]]] = deque()
         self._ended: deque[tuple[Tag, asyncio.Task[T]]] = deque()
         self._some_ended = threading.Event()
         self._tasks: set[asyncio.Task[T]] = set()
         self._cancelled = False
         self.pending = 0
 
-    def submit(self, tag: Tag, start: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def submit(self, tag: Tag, coroutine: Coroutine[Any, Any, T]) -> None:
         """Starts a coroutine soon."""
         self.pending += 1
-        self._submitted.append((tag, start))
+        self._submitted.append((tag, coroutine))
         if len(self._submitted) == 1:  # the loop takes all that are there when it wakes up
             self._loop.call_soon_threadsafe(self._start_submitted)
 
@@ -63,12 +64,13 @@ class InFlight(Generic[Tag, T]):
 
     def _start_submitted(self) -> None:
         while self._submitted:
-            tag, start = self._submitted.popleft()
+            tag, coroutine = self._submitted.popleft()
             if self._cancelled:
+                coroutine.close()
                 continue
-            task = self._loop.create_task(start())
+            task = self._loop.create_task(coroutine)
             self._tasks.add(task)
-            task.add_done_callback(lambda done, tag=tag: self._end(tag, done))  # type: ignore[misc]
+            task.add_done_callback(partial(self._end, tag))
 
     def _end(self, tag: Tag, task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)

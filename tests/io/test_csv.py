@@ -65,7 +65,7 @@ def test_a_cell_may_be_longer_than_the_limit_of_the_csv_module():
 
 
 def test_two_columns_with_one_name_are_an_error():
-    with pytest.raises(InputError, match="in.csv:line 1: more than one column is called 'content'"):
+    with pytest.raises(InputError, match=r"in.csv:line 1: more than one column is called 'content'"):
         read(b"id,content,content\n1,a,b\n")
 
 

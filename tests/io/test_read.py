@@ -7,17 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from beam_llmdag.errors import InputError
+from beam_llmdag.errors import InputError, StrictModeError
 from beam_llmdag.io.read import ReadItems
 from beam_llmdag.item import Item, derived_id
 from beam_llmdag.result import Failure
 
 
 def check(pattern, items, failures=(), **options):
-    with TestPipeline(runner=FnApiRunner()) as pipeline:
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         result = pipeline | ReadItems(pattern, **options)
         assert_that(result.items, equal_to(items), label="Items")
         assert_that(result.failures, equal_to(list(failures)), label="Failures")
@@ -43,7 +42,7 @@ def test_a_bad_line_of_json_lines_is_a_failure_and_the_others_are_items(tmp_path
 def test_a_bad_line_fails_a_strict_run_which_names_it(tmp_path):
     """Case inputs-08, strict run."""
     path = json_lines(tmp_path / "in.jsonl")
-    with pytest.raises(Exception, match=r"StrictModeError: in\.jsonl:line 2: not JSON"):
+    with pytest.raises(StrictModeError, match=r"^in\.jsonl:line 2: not JSON"):
         check(path, [], strict=True)
 
 
@@ -111,6 +110,12 @@ def test_a_parquet_file_with_no_rows_has_no_items(tmp_path):
     check(tmp_path / "in.parquet", [])
 
 
+def test_a_parquet_file_without_row_groups_has_no_items(tmp_path):
+    """Case inputs-09."""
+    pq.ParquetWriter(tmp_path / "in.parquet", pa.schema([("id", pa.string()), ("content", pa.string())])).close()
+    check(tmp_path / "in.parquet", [])
+
+
 def test_bytes_in_the_content_column_stay_bytes(tmp_path):
     pq.write_table(pa.table({"id": ["a"], "content": [b"\x89PNG"]}), tmp_path / "in.parquet")
     check(tmp_path / "in.parquet", [Item("a", b"\x89PNG")])
@@ -143,12 +148,12 @@ def test_the_fields_of_id_and_content_can_be_named(tmp_path):
 
 
 def test_no_matching_file_is_an_error_before_the_pipeline_runs(tmp_path):
-    with pytest.raises(InputError, match="nothing.csv: no file matches"):
+    with pytest.raises(InputError, match=r"nothing.csv: no file matches"):
         beam.Pipeline(runner=FnApiRunner()) | ReadItems(tmp_path / "nothing.csv")
 
 
 def test_an_unknown_ending_is_an_error_that_lists_the_formats():
-    with pytest.raises(InputError, match="in.xlsx: its ending says no known format; .*'jsonl', 'csv', 'parquet'"):
+    with pytest.raises(InputError, match=r"in.xlsx: its ending says no known format; .*'jsonl', 'csv', 'parquet'"):
         ReadItems("in.xlsx")
 
 
@@ -159,11 +164,11 @@ def test_a_format_that_is_named_needs_no_ending(tmp_path):
 
 def test_a_parquet_file_without_the_content_column_stops_the_pipeline(tmp_path):
     pq.write_table(pa.table({"id": ["a"], "text": ["x"]}), tmp_path / "in.parquet")
-    with pytest.raises(Exception, match="in.parquet: no column 'content'; its columns are 'id', 'text'"):
+    with pytest.raises(InputError, match=r"in.parquet: no column 'content'; its columns are 'id', 'text'"):
         check(tmp_path / "in.parquet", [])
 
 
 def test_a_utf16_file_stops_the_pipeline_with_the_remedy(tmp_path):
     (tmp_path / "in.csv").write_text("id,content\n1,x\n", encoding="utf-16")
-    with pytest.raises(Exception, match="in.csv: the file is UTF-16; save it as UTF-8"):
+    with pytest.raises(InputError, match=r"in.csv: the file is UTF-16; save it as UTF-8"):
         check(tmp_path / "in.csv", [])

@@ -1,0 +1,82 @@
+"""The `llmdag` command: verbs, no logic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.errors import LLMDagError
+from beam_llmdag.providers.gguf import fetch_default_model
+from beam_llmdag.run_config import DEFAULT_STORE
+from beam_llmdag.sqlite_store import clear_store, read_totals
+
+__all__ = ["main"]
+
+_PICTURES = {
+    "text": Dag.explain,
+    "mermaid": Dag.to_mermaid,
+    "dot": Dag.to_dot,
+    "json": Dag.to_json,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a verb; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.verb(arguments))
+    except (LLMDagError, OSError) as error:
+        print(f"llmdag: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llmdag", description="Graphs of LLM analyses on Apache Beam.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    fetch = verbs.add_parser("fetch-model", help="download the default local model (93 MB) and check it")
+    fetch.set_defaults(verb=_fetch_model)
+    show = verbs.add_parser("show", help="draw or explain a dag, without calling a model")
+    show.add_argument("dag", help="where it is, as module:name")
+    show.add_argument("--as", dest="picture", choices=_PICTURES, default="text", help="default: %(default)s")
+    show.set_defaults(verb=_show)
+    store = verbs.add_parser("store", help="what an answer store holds and what it cost")
+    store.add_argument("path", nargs="?", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
+    store.add_argument("--clear", action="store_true", help="forget the answers; the ledger of what was paid stays")
+    store.set_defaults(verb=_store)
+    return parser
+
+
+def _fetch_model(_: argparse.Namespace) -> int:
+    print(fetch_default_model(lambda text: print(text, file=sys.stderr)))
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    sys.path.insert(0, "")
+    module, colon, name = arguments.dag.partition(":")
+    if not colon:
+        raise LLMDagError(f"{arguments.dag!r}: say where the dag is as module:name")
+    try:
+        dag = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LLMDagError(f"{arguments.dag!r}: {error}") from error
+    if not isinstance(dag, Dag):
+        raise LLMDagError(f"{arguments.dag!r} is no Dag, but {type(dag).__name__}")
+    print(_PICTURES[arguments.picture](dag))
+    return 0
+
+
+def _store(arguments: argparse.Namespace) -> int:
+    if arguments.clear:
+        print(f"{clear_store(arguments.path)} answers forgotten")
+        return 0
+    totals = read_totals(arguments.path)
+    print(f"{'model':40} {'answers':>9} {'calls':>9} {'unpriced':>9} {'cost $':>12}")
+    for total in totals:
+        cost = total.cost_nano_usd / 1e9
+        print(f"{total.model:40} {total.answers:>9,} {total.calls:>9,} {total.unpriced_calls:>9,} {cost:>12.6f}")
+    return 0

@@ -1,0 +1,115 @@
+"""A model in this process: llama.cpp (xllamacpp) on a GGUF file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from beam_llmdag.errors import CallError
+from beam_llmdag.model import Answer, Model, Request, WireSchema
+from beam_llmdag.providers.dialects import LLAMA, wire_schema
+from beam_llmdag.providers.gguf import DEFAULT_MODEL, model_path
+from beam_llmdag.providers.openai import OpenAIChatProvider
+
+__all__ = ["LocalProvider"]
+
+_SLOTS = 4  # measured on 2 cores: 1.9 requests/s with one slot, 3.0 with 4, 3.4 with 8
+_TOKENS_PER_SLOT = 2048  # prompt and answer
+_DEFAULT_MAX_TOKENS = 512  # a small model that does not find an end should not fill its context
+
+
+class LocalProvider:
+    """A GGUF model in this process: `local:smollm2`, the default model, or `local:<path>`.
+
+    llama.cpp is asked over its own listener on the loopback interface, with a random key: that way a cancelled call
+    closes its connection and so stops the generation. The model is loaded by the first call. Its grammar enforces the
+    output schema; descriptions in it are not shown to the model.
+
+    Args:
+        model: for its name. `base_url` and `api_key_env` do not matter.
+    """
+
+    default_in_flight = _SLOTS
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._key = secrets.token_urlsafe(24)
+        self._loading = asyncio.Lock()
+        self._server: Any = None
+        self._chat: OpenAIChatProvider | None = None
+
+    def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
+        """See `Provider`."""
+        return wire_schema(schema, LLAMA)
+
+    def key(self) -> str | None:
+        """The key of the listener, which no other process knows."""
+        return self._key
+
+    async def answer(self, request: Request) -> Answer:
+        """See `Provider`."""
+        chat = await self._loaded()
+        model = replace(request.model, max_tokens=request.model.max_tokens or _DEFAULT_MAX_TOKENS)
+        return await chat.answer(replace(request, model=model))
+
+    async def aclose(self) -> None:
+        """Closes the connections and frees the model."""
+        chat, self._chat = self._chat, None
+        if chat is not None:
+            await chat.aclose()
+        self._server = None
+
+    async def _loaded(self) -> OpenAIChatProvider:
+        async with self._loading:
+            if self._chat is None:
+                path = _existing(self._model.name)
+                self._server = await asyncio.to_thread(_start, path, self._key)
+                address = replace(self._model, base_url=f"{self._server.listening_address}/v1")
+                self._chat = OpenAIChatProvider(address, key=self._key)
+            return self._chat
+
+
+def _existing(name: str) -> Path:
+    """The file of the model.
+
+    Raises:
+        CallError: `bad_request`, if it or the engine is missing.
+    """
+    if find_spec("xllamacpp") is None:
+        raise CallError("bad_request", "local models need xllamacpp: pip install 'beam-llmdag[local]'", sent=False)
+    path = model_path(name)
+    if path.is_file():
+        return path
+    remedy = "fetch it with `llmdag fetch-model`" if name == DEFAULT_MODEL else "give the path of a GGUF file"
+    raise CallError("bad_request", f"there is no local model {name!r} at {path}: {remedy}", sent=False)
+
+
+def _start(path: Path, key: str) -> Any:
+    """A running llama.cpp server.
+
+    Raises:
+        CallError: `bad_request`, if the file is no model that it can load.
+    """
+    import xllamacpp  # 100 MB that only an in-process model needs
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel = _SLOTS
+    params.n_ctx = _SLOTS * _TOKENS_PER_SLOT
+    params.api_keys = [key]
+    params.verbosity = -1  # no logs
+    params.warmup = False
+    # llama.cpp's threads wait for each other: with as many as there are cores, a busy machine stalled a call of 0.4 s for
+    # more than 20
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    try:
+        return xllamacpp.Server(params)
+    except (RuntimeError, ValueError) as error:
+        raise CallError("bad_request", f"{path} is no model that can be loaded: {error}", sent=False) from None
