@@ -1,25 +1,25 @@
-"""One question, asked well: store → limits → attempts → stop reason → parse → validate → price → store.
+"""One question, asked well: store → attempts, each with its permit and time-out → fallbacks → store.
 
-`Caller` is what a process has one of; `Question` goes in, `Reply` comes out, and nothing but a cancellation escapes.
+`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a cancellation
+and a store that does not work.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from beam_llmdag.attempt import LONGEST_MESSAGE, Attempts, Outcome, checked, shortened
+from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass, GraphError
+from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.limits import Limits
-from beam_llmdag.model import Answer, Message, Model, Request, WireSchema
-from beam_llmdag.output import read_answer
+from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.prices import PriceTable
-from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
+from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.result import Attempt
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
@@ -27,9 +27,6 @@ from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key
 from beam_llmdag.usage import Usage
 
 __all__ = ["Caller", "Question", "Reply"]
-
-_SHORTEST_SECRET = 8
-_LONGEST_MESSAGE = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +38,15 @@ class Question:
         messages: user and assistant messages in order.
         system: system text of the dimension, behind the model's own.
         output: what an answer must look like.
-        model: the first to ask; its fallbacks come after it.
-        deadline_seconds: longest time for everything; None for no limit.
+        models: the models to ask, in order.
+        deadline_seconds: longest time for all attempts and the waits between them; None for no limit. Like a time-out it
+            does not run while a permit is waited for.
     """
 
     dimension: str
     messages: tuple[Message, ...]
     output: Output
-    model: Model
+    models: tuple[Model, ...]
     system: str | None = None
     deadline_seconds: float | None = None
 
@@ -96,284 +94,221 @@ class Caller:
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._factories = providers
-        self._prices = prices
+        self._clients = Clients(providers)
+        self._attempts = Attempts(prices=prices, limits=limits, clock=clock)
         self._store = store
-        self._limits = limits
         self._retry = retry
         self._clock = clock
         self._rng = rng
-        self._providers: dict[tuple[str, str | None, str | None, str], Provider] = {}
-        self._wire_schemas: dict[tuple[int, int], WireSchema] = {}  # outputs and providers live as long as the caller
-        self._given_up: dict[tuple[str, str | None], CallError] = {}
-        self._asking: dict[str, asyncio.Future[None]] = {}
+        self._asking: dict[str, _Asking] = {}
+        self._recording: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: Question) -> Reply:
-        """Asks the model and its fallbacks until one answers well, or the last has failed."""
-        reply = Reply()
+        """Asks the models in turn until one answers well, or the last has failed.
+
+        Raises:
+            StoreError: the answer store does not work.
+        """
         try:
-            async with asyncio.timeout(question.deadline_seconds):
-                await self._ask(question, reply)
-        except TimeoutError:
-            reply.error = CallError("timeout", f"no good answer within the deadline of {question.deadline_seconds:g} seconds")
-        return reply
+            requests = [self._request(question, model) for model in question.models]
+        except CallError as error:
+            return Reply(error=error)
+        if self._store is None:
+            return await self._ask_models(question, requests, None)
+        return await self._ask_once(question, requests, self._store)
 
     async def aclose(self) -> None:
-        """Closes all clients."""
-        for provider in self._providers.values():
-            await provider.aclose()
+        """Ends what is being recorded and closes all clients."""
+        if self._recording:
+            await asyncio.wait(self._recording)
+        await self._clients.aclose()
 
-    async def _ask(self, question: Question, reply: Reply) -> None:
+    async def _ask_once(self, question: Question, requests: Sequence[Request], store: AnswerStore) -> Reply:
+        """Asks what no other call is asking at this moment; else waits, and shares the reply or finds it in the store."""
+        keys = [self._key(question, request) for request in requests]
+        while (other := self._asking.get(keys[0])) is not None:
+            await asyncio.wait([other.ended])
+            if other.reply is not None and other.stands_for(question):
+                return _shared(other.reply)
+        asking = self._asking[keys[0]] = _Asking(question, asyncio.get_running_loop().create_future())
         try:
-            requests = [self._request(question, model) for model in question.model.chain()]
-        except GraphError as error:
-            reply.error = CallError("bad_request", str(error), sent=False)
-            return
-        if self._store is None:
-            await self._ask_models(question, requests, [None] * len(requests), reply)
-            return
-        keys = [answer_key(request, self._endpoint(request.model)) for request in requests]
-        async with self._alone(keys[0]):
-            if not await self._from_store(self._store, question, keys, reply):
-                await self._ask_models(question, requests, keys, reply)
-
-    @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
-        """Lets one caller at a time ask what `key` stands for; the others then find its answer in the store."""
-        while key in self._asking:
-            await asyncio.wait([self._asking[key]])
-        done = self._asking[key] = asyncio.get_running_loop().create_future()
-        try:
-            yield
+            reply = await self._stored(question, keys, store)
+            if reply is None:
+                reply = await self._ask_models(question, requests, keys)
+            asking.reply = reply
+            return reply
         finally:
-            del self._asking[key]
-            done.set_result(None)
+            del self._asking[keys[0]]
+            asking.ended.set_result(None)
 
-    async def _from_store(self, store: AnswerStore, question: Question, keys: list[str], reply: Reply) -> bool:
-        """Looks for the answer of each model in turn: a fallback's answer was paid for as well."""
-        for key in keys:
-            stored = await store.get(key)
-            if stored is None:
-                continue
+    async def _stored(self, question: Question, keys: Sequence[str], store: AnswerStore) -> Reply | None:
+        """The answer of the first model that has one in the store: a fallback's was paid for as well."""
+        for stored in await store.find(keys):
             try:
-                reply.data = read_answer(stored.text, question.output)
-            except CallError:
-                continue  # a validator in the user's code changed: asked again, and replaced
-            reply.model, reply.store_hit = stored.model, True
-            return True
-        return False
-
-    async def _ask_models(self, question: Question, requests: list[Request], keys: list[str | None], reply: Reply) -> None:
-        failures: list[tuple[str, CallError]] = []
-        for request, key in zip(requests, keys, strict=True):
-            error = await self._ask_model(question, request, key, reply)
-            if error is None:
-                reply.model = request.model.spec
-                return
-            failures.append((request.model.spec, error))
-        reply.error = _all_failed(failures)
-
-    async def _ask_model(self, question: Question, request: Request, key: str | None, reply: Reply) -> CallError | None:
-        """Asks one model up to `attempts` times; None if it answered well."""
-        asked = request
-        error: CallError | None = None
-        for tries in range(1, request.model.attempts + 1):
-            answer, error = await self._attempt(question, asked, key, reply)
-            if error is None:
-                return None
-            if tries == request.model.attempts:
-                break
-            if self._retry.asks_again_for(error):
-                asked = _with_complaint(request, answer, error)
-            elif not self._retry.waits_for(error):
-                break
-            await self._clock.sleep(self._retry.delay_seconds(tries, error, self._rng))
-        return error
-
-    async def _attempt(
-        self, question: Question, request: Request, key: str | None, reply: Reply
-    ) -> tuple[Answer | None, CallError | None]:
-        """Makes one call; enters it in the reply, the store and the ledger."""
-        started = self._clock.monotonic()
-        provider = self._provider(request.model)
-        async with self._limits.permit(request.model, provider.default_in_flight):
-            given_up = self._given_up.get(_account(request.model))
-            if given_up is not None:
-                reply.attempts.append(_unsent(request.model, given_up))
-                return None, given_up
-            call = _Call(request.model, self._clock.monotonic() - started)
-            try:
-                answer, error = await self._call(provider, request, call)
-            except asyncio.CancelledError:
-                # by the deadline or with its bundle: it may have been paid, so the reply must not lose it
-                reply.attempts.append(self._paid(call, None, CallError("timeout", "cancelled before an answer came")))
-                raise
-        if answer is not None and error is None:
-            error = self._read(question, answer, reply)
-        attempt = self._paid(call, answer, error)
-        reply.attempts.append(attempt)
-        if self._store is not None and key is not None:
-            await _keep(self._store, key, question.dimension, attempt, None if error or not answer else answer.text)
-        return answer, error
-
-    async def _call(self, provider: Provider, request: Request, call: _Call) -> tuple[Answer | None, CallError | None]:
-        started = self._clock.monotonic()
-        seconds = request.model.timeout_seconds
-        answer: Answer | None = None
-        error: CallError | None = None
-        try:
-            async with asyncio.timeout(seconds):
-                answer = await provider.answer(request)
-        except TimeoutError:
-            error = CallError("timeout", f"no answer within {seconds:g} seconds")
-        except CallError as raised:
-            error = _redacted(raised, provider.key())
-        except Exception as raised:  # a provider that breaks its contract costs this call, not the bundle
-            error = _redacted(CallError("connection", f"{type(raised).__name__}: {raised}"), provider.key())
-        call.latency_seconds = self._clock.monotonic() - started
-        if error is not None and error.error_class in ("quota_exhausted", "auth"):
-            self._given_up[_account(request.model)] = error
-        return answer, error
-
-    def _read(self, question: Question, answer: Answer, reply: Reply) -> CallError | None:
-        """Reads an answer, its stop reason first, into the reply; returns what is wrong with it."""
-        if answer.stop == "refusal":
-            said = answer.refusal or answer.text or "no reason given"
-            return CallError("refused", f"the model refused: {said[:_LONGEST_MESSAGE]}", request_id=answer.request_id)
-        if answer.stop == "length":
-            return CallError(
-                "truncated", "the answer was cut off at the limit of max tokens (its length); raise max_tokens", request_id=answer.request_id
-            )
-        try:
-            reply.data = read_answer(answer.text, question.output)
-        except CallError as error:
-            return CallError(error.error_class, error.message[:_LONGEST_MESSAGE], request_id=answer.request_id)
+                data = checked(Answer(text=stored.text), question.output)
+            except CallError as error:
+                if error.error_class == "user_function":  # a broken validator breaks on the next answer, too
+                    return Reply(error=error, store_hit=True)
+                continue  # a validator changed: asked again, and replaced
+            return Reply(data=data, model=stored.model, store_hit=True)
         return None
 
-    def _paid(self, call: _Call, answer: Answer | None, error: CallError | None) -> Attempt:
-        """The line of the bill for one call."""
-        usage = answer.usage if answer is not None else _usage_of_failure(error)
-        return Attempt(
-            model=call.model.spec,
-            error_class=None if error is None else error.error_class,
-            message=None if error is None else error.message,
-            http_status=None if error is None else error.http_status,
-            request_id=answer.request_id if answer is not None else error.request_id if error is not None else None,
-            usage=usage,
-            cost_nano_usd=self._prices.cost(call.model.spec, usage, at=self._clock.now()),
-            sent=error is None or error.sent,
-            latency_seconds=call.latency_seconds,
-            waited_seconds=call.waited_seconds,
-        )
+    async def _ask_models(self, question: Question, requests: Sequence[Request], keys: Sequence[str] | None) -> Reply:
+        asking = _Tries(question, Reply(), question.deadline_seconds)
+        failures: list[tuple[str, CallError]] = []
+        for index, request in enumerate(requests):
+            outcome = await self._ask_model(asking, request, None if keys is None else keys[index])
+            if outcome.error is None:
+                asking.reply.data, asking.reply.model = outcome.data, request.model.spec
+                return asking.reply
+            failures.append((request.model.spec, outcome.error))
+            if asking.time_is_up:
+                break
+        asking.reply.error = _failure(failures, question.deadline_seconds if asking.time_is_up else None)
+        return asking.reply
+
+    async def _ask_model(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
+        """Asks one model up to `attempts` times; returns what came of the last one."""
+        asked = request
+        tries = 0
+        while True:
+            tries += 1
+            outcome = await self._attempt(asking, asked, key)
+            error = outcome.error
+            if error is None or tries == request.model.attempts or asking.time_is_up:
+                return outcome
+            if self._retry.asks_again_for(error):
+                asked = _with_complaint(request, outcome)
+            elif not self._retry.waits_for(error):
+                return outcome
+            delay = self._retry.delay_seconds(tries, error, self._rng)
+            if asking.left_seconds is not None and delay >= asking.left_seconds:
+                return outcome  # the next model may answer in the time that is left
+            if delay > 0:
+                await self._clock.sleep(delay)
+                asking.spend(delay)
+
+    async def _attempt(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
+        """Makes one call; enters it in the reply, the store and the ledger."""
+        question, reply = asking.question, asking.reply
+        seconds = request.model.timeout_seconds
+        if asking.left_seconds is not None:
+            seconds = min(seconds, asking.left_seconds)
+
+        def lost(attempt: Attempt) -> None:
+            if self._store is not None and key is not None:
+                self._record_soon(self._store.record(key, question.dimension, attempt))
+
+        provider = self._clients.provider(request.model)
+        outcome = await self._attempts.make(provider, request, question.output, seconds, lost)
+        attempt = outcome.attempt
+        reply.attempts.append(attempt)
+        asking.spend(attempt.latency_seconds)
+        if attempt.error_class == "timeout" and asking.left_seconds is not None and seconds < request.model.timeout_seconds:
+            asking.spend(asking.left_seconds)
+        if self._store is not None and key is not None:
+            if outcome.error is None and outcome.text is not None:
+                stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text)
+                await self._store.put(stored, question.dimension, attempt)
+            elif attempt.sent:
+                await self._store.record(key, question.dimension, attempt)
+        return outcome
+
+    def _record_soon(self, record: Coroutine[Any, Any, None]) -> None:
+        """Enters a cancelled call into the ledger, for which the cancelled task cannot wait."""
+        task = asyncio.get_running_loop().create_task(record)
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
 
     def _request(self, question: Question, model: Model) -> Request:
-        """The question as `model` is asked it."""
+        """The question as `model` is asked it.
+
+        Raises:
+            CallError: it cannot be asked.
+        """
+        self._clients.provider(model)
+        wire = self._clients.output(question.output, model)
         texts = [text for text in (model.system, question.system) if text]
-        output = None
-        if question.output.schema is not None:
-            output = self._wire_schema(question.output, model)
-            if not output.native:
-                schema = json.dumps(output.schema, ensure_ascii=False)
-                texts.append(f"Answer with one JSON object and nothing else. It must fit this JSON schema:\n{schema}")
-        return Request(model=model, messages=question.messages, system="\n\n".join(texts) or None, output=output)
+        if wire is not None and not wire.schema.native:
+            texts.append(f"Answer with one JSON object and nothing else. It must fit this JSON schema:\n{wire.text}")
+        return Request(
+            model=model,
+            messages=question.messages,
+            system="\n\n".join(texts) or None,
+            output=None if wire is None else wire.schema,
+        )
 
-    def _wire_schema(self, output: Output, model: Model) -> WireSchema:
-        provider = self._provider(model)
-        known = self._wire_schemas.get((id(output), id(provider)))
-        if known is None:
-            assert output.schema is not None
-            known = self._wire_schemas[id(output), id(provider)] = provider.wire_schema(output.schema)
-        return known
-
-    def _provider(self, model: Model) -> Provider:
-        key = (model.provider, model.base_url, model.api_key_env, model.name)
-        provider = self._providers.get(key)
-        if provider is None:
-            provider = self._providers[key] = find_provider(model.provider, self._factories)(model)
-        return provider
-
-    def _endpoint(self, model: Model) -> str | None:
-        return getattr(self._provider(model), "endpoint", model.base_url)
+    def _key(self, question: Question, request: Request) -> str:
+        wire = self._clients.output(question.output, request.model)
+        return answer_key(request, self._clients.endpoint(request.model), None if wire is None else wire.text)
 
 
 @dataclass(slots=True)
-class _Call:
-    """Timings of one call, filled in on its way."""
+class _Tries:
+    """The attempts for one question: what they have brought so far, and the time that is left for them."""
 
-    model: Model
-    waited_seconds: float
-    latency_seconds: float = 0.0
+    question: Question
+    reply: Reply
+    left_seconds: float | None
 
+    @property
+    def time_is_up(self) -> bool:
+        return self.left_seconds is not None and self.left_seconds <= 0
 
-def _account(model: Model) -> tuple[str, str | None]:
-    """What runs out of quota together: a model on a server."""
-    return (model.spec, model.base_url)
-
-
-def _unsent(model: Model, error: CallError) -> Attempt:
-    return Attempt(
-        model=model.spec,
-        error_class=error.error_class,
-        message=error.message,
-        http_status=error.http_status,
-        request_id=error.request_id,
-        usage=Usage(),
-        cost_nano_usd=0,
-        sent=False,
-    )
+    def spend(self, seconds: float) -> None:
+        if self.left_seconds is not None:
+            self.left_seconds -= seconds
 
 
-def _usage_of_failure(error: CallError | None) -> Usage | None:
-    """Tokens of a call without an answer: those the vendor named, none for an HTTP error or an unsent one, else unknown."""
-    if error is None:
-        return None
-    if error.usage is not None:
-        return error.usage
-    rejected = error.http_status is not None and error.http_status >= 400
-    return Usage() if rejected or not error.sent else None
+@dataclass(slots=True)
+class _Asking:
+    """A question on its way, for those who have the same one. Cancelled, it ends without a reply."""
+
+    question: Question
+    ended: asyncio.Future[None]
+    reply: Reply | None = None
+
+    def stands_for(self, question: Question) -> bool:
+        """Whether its reply, good or not, would be the reply to `question`: also the patience must be the same."""
+        mine = self.question
+        return mine.dimension == question.dimension and mine.models == question.models
 
 
-async def _keep(store: AnswerStore, key: str, dimension: str, attempt: Attempt, text: str | None) -> None:
-    if text is not None:
-        await store.put(StoredAnswer(key=key, model=attempt.model, text=text, paid=attempt), dimension)
-    elif attempt.sent:
-        await store.record(key, dimension, attempt)
+def _shared(reply: Reply) -> Reply:
+    """The reply to an identical question, for which nothing more was paid."""
+    if reply.error is None:
+        return Reply(data=reply.data, model=reply.model, store_hit=True)
+    attempts = [replace(attempt, sent=False, usage=Usage(), cost_nano_usd=0) for attempt in reply.attempts]
+    return Reply(error=reply.error, attempts=attempts)
 
 
-def _with_complaint(request: Request, answer: Answer | None, error: CallError) -> Request:
+def _with_complaint(request: Request, outcome: Outcome) -> Request:
     """`request` again, with the answer that would not do and what was wrong with it."""
+    error = outcome.error
+    assert error is not None
     if error.error_class == "truncated":
         complaint = "Your answer was cut off because it was too long. Answer again, shorter."
     else:
         complaint = f"Your answer does not fit: {error.message}\nAnswer again, correctly, in full and with nothing else."
-    said = answer.text.strip() if answer is not None else ""
+    said = (outcome.text or "").strip()
     turns = (Message("assistant", said), Message("user", complaint)) if said else (Message("user", complaint),)
     return replace(request, messages=(*request.messages, *turns))
 
 
-def _redacted(error: CallError, secret: str | None) -> CallError:
-    """`error` without the key, which some vendors echo."""
-    message = error.message
-    if secret and len(secret) >= _SHORTEST_SECRET:
-        message = message.replace(secret, "[key]")
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[:_LONGEST_MESSAGE] + "…"
-    return CallError(
-        error.error_class,
-        message,
-        http_status=error.http_status,
-        request_id=error.request_id,
-        retry_after_seconds=error.retry_after_seconds,
-        usage=error.usage,
-        sent=error.sent,
-    )
+def _failure(failures: Sequence[tuple[str, CallError]], deadline_seconds: float | None) -> CallError:
+    """One error that tells of every model, with the class of the last one.
 
-
-def _all_failed(failures: list[tuple[str, CallError]]) -> CallError:
-    """One error that tells of every model, with the class of the last one."""
+    Args:
+        deadline_seconds: the deadline that has passed; None if that is not why there is no answer.
+    """
     last = failures[-1][1]
-    if len(failures) == 1:
-        return CallError(last.error_class, f"{failures[0][0]}: {last.message}", http_status=last.http_status, request_id=last.request_id)
-    told = "; ".join(f"{spec}: {error}" for spec, error in failures)
     error_class: ErrorClass = last.error_class
-    return CallError(error_class, f"all {len(failures)} models failed: {told}", http_status=last.http_status, request_id=last.request_id)
+    if len(failures) == 1:
+        told = f"{failures[0][0]}: {last.message}"
+    else:
+        each = LONGEST_MESSAGE // len(failures)
+        told = f"all {len(failures)} models failed: " + "; ".join(f"{s}: {shortened(str(e), each)}" for s, e in failures)
+    if deadline_seconds is not None:
+        error_class = "timeout"
+        told = f"no good answer within the deadline of {deadline_seconds:g} seconds; {told}"
+    return CallError(error_class, told, http_status=last.http_status, request_id=last.request_id)

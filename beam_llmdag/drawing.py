@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_llmdag.dimension import ABSENT, Dimension, Function, Regroup, Step
-from beam_llmdag.validation import item_spaces, step_needs
+from beam_llmdag.order import in_order, step_needs
+from beam_llmdag.validation import item_spaces
 
 __all__ = ["critical_path", "levels", "to_dot", "to_json", "to_mermaid"]
 
@@ -15,48 +16,47 @@ __all__ = ["critical_path", "levels", "to_dot", "to_json", "to_mermaid"]
 def levels(steps: Mapping[str, Step]) -> list[list[str]]:
     """Names of steps that can run at the same time, level by level, in order of declaration."""
     depth: dict[str, int] = {}
-
-    def depth_of(name: str) -> int:
-        if name not in depth:
-            depth[name] = 1 + max((depth_of(needed) for needed in step_needs(steps[name])), default=-1)
-        return depth[name]
-
+    for name in in_order(steps):
+        depth[name] = 1 + max((depth[needed] for needed in step_needs(steps[name])), default=-1)
     found: dict[int, list[str]] = {}
     for name in steps:
-        found.setdefault(depth_of(name), []).append(name)
+        found.setdefault(depth[name], []).append(name)
     return [found[level] for level in sorted(found)]
 
 
 def critical_path(steps: Mapping[str, Step]) -> list[str]:
-    """The longest chain of dimensions, each needing the one before it."""
-    longest: dict[str, list[str]] = {}
-
-    def path_to(name: str) -> list[str]:
-        if name not in longest:
-            before = max((path_to(needed) for needed in step_needs(steps[name])), key=len, default=[])
-            longest[name] = [*before, name] if isinstance(steps[name], Dimension) else before
-        return longest[name]
-
-    return max((path_to(name) for name in steps), key=len)
+    """The longest chain of dimensions, each needing the one before it; the first declared of equally long ones."""
+    length: dict[str, int] = {}
+    before: dict[str, str | None] = {}
+    for name in in_order(steps):
+        before[name] = max(step_needs(steps[name]), key=lambda needed: length[needed], default=None)
+        length[name] = length.get(before[name] or "", 0) + isinstance(steps[name], Dimension)
+    chain: list[str] = []
+    end: str | None = max(steps, key=lambda name: length[name])
+    while end is not None:
+        chain.append(end)
+        end = before[end]
+    return [name for name in reversed(chain) if isinstance(steps[name], Dimension)]
 
 
 def to_mermaid(name: str, steps: Mapping[str, Step]) -> str:
     """A Mermaid flowchart: boxes are item dimensions, hexagons globals, cylinders regroups; dotted is mere order."""
+    ids = {"items": "items"} | {step: _mermaid_id(step, steps) for step in steps}
     lines = ["---", f"title: {json.dumps(name)}", "---", "flowchart LR", "    items([items])"]
     for step in steps.values():
         opening, closing = _MERMAID_SHAPES[_kind(step)]
-        lines.append(f'    {step.name}{opening}"{step.name}"{closing}')
+        lines.append(f'    {ids[step.name]}{opening}"{step.name}"{closing}')
     for start, end, dotted in _edges(steps):
-        lines.append(f"    {start} {'-.->' if dotted else '-->'} {end}")
+        lines.append(f"    {ids[start]} {'-.->' if dotted else '-->'} {ids[end]}")
     return "\n".join(lines)
 
 
 def to_dot(name: str, steps: Mapping[str, Step]) -> str:
-    """The graph in Graphviz' language."""
-    lines = [f"digraph {json.dumps(name)} {{", "    rankdir=LR;", "    items [shape=oval];"]
-    lines += [f"    {step.name} [shape={_DOT_SHAPES[_kind(step)]}];" for step in steps.values()]
+    """The graph in Graphviz' language: boxes are item dimensions, hexagons globals, cylinders regroups."""
+    lines = [f"digraph {_dot_id(name)} {{", "    rankdir=LR;", "    items [shape=oval];"]
+    lines += [f"    {_dot_id(step.name)} [shape={_DOT_SHAPES[_kind(step)]}];" for step in steps.values()]
     for start, end, dotted in _edges(steps):
-        lines.append(f"    {start} -> {end}{' [style=dashed]' if dotted else ''};")
+        lines.append(f"    {_dot_id(start)} -> {_dot_id(end)}{' [style=dashed]' if dotted else ''};")
     return "\n".join([*lines, "}"])
 
 
@@ -69,10 +69,28 @@ def to_json(name: str, steps: Mapping[str, Step]) -> str:
 
 _MERMAID_SHAPES = {"item": ("[", "]"), "global": ("{{", "}}"), "regroup": ("[(", ")]")}
 _DOT_SHAPES = {"item": "box", "global": "hexagon", "regroup": "cylinder"}
+_MERMAID_WORDS = frozenset({"call", "class", "classdef", "click", "default", "end", "flowchart", "graph", "href", "interpolate", "linkstyle", "style", "subgraph"})
+_DOT_WORDS = frozenset({"digraph", "edge", "graph", "node", "strict", "subgraph"})
 
 
 def _kind(step: Step) -> str:
     return "regroup" if isinstance(step, Regroup) else step.scope
+
+
+def _mermaid_id(name: str, steps: Mapping[str, Step]) -> str:
+    """`name`, or a name that no step has where Mermaid would read a word of its own."""
+    if name.lower() in _MERMAID_WORDS:
+        while name in steps:
+            name += "_"
+    return name
+
+
+def _dot_id(name: str) -> str:
+    """`name`, quoted where Graphviz would not read it as a name."""
+    if name.isascii() and name.isidentifier() and name.lower() not in _DOT_WORDS:
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _edges(steps: Mapping[str, Step]) -> list[tuple[str, str, bool]]:
@@ -80,10 +98,15 @@ def _edges(steps: Mapping[str, Step]) -> list[tuple[str, str, bool]]:
     edges: list[tuple[str, str, bool]] = []
     for step in steps.values():
         needed = step_needs(step)
-        ordered = set(step.after) if isinstance(step, Dimension) else set()
         edges += [("items", step.name, False)] if not needed else []
-        edges += [(name, step.name, name in ordered) for name in needed]
+        edges += [(name, step.name, _is_mere_order(step, name)) for name in needed]
     return edges
+
+
+def _is_mere_order(step: Step, needed: str) -> bool:
+    if not isinstance(step, Dimension) or needed == step.over:
+        return False
+    return all(needed not in function.needs for function in step.functions)
 
 
 def _described(step: Step, space: str | None) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from beam_llmdag.model import Model
 
@@ -17,13 +15,16 @@ class Limits:
     def __init__(self) -> None:
         self._permits: dict[tuple[str, str | None, int], asyncio.Semaphore] = {}
 
-    @asynccontextmanager
-    async def permit(self, model: Model, default_in_flight: int) -> AsyncIterator[None]:
-        """Holds one of the model's permits, waiting in line for it."""
+    def permits(self, model: Model, default_in_flight: int) -> asyncio.Semaphore:
+        """The model's permits: `async with` it waits in line for one and holds it.
+
+        Args:
+            model: its `max_in_flight` says how many there are.
+            default_in_flight: how many there are where it does not.
+        """
         in_flight = model.max_in_flight or default_in_flight
         key = (model.spec, model.base_url, in_flight)
         permits = self._permits.get(key)
         if permits is None:
             permits = self._permits[key] = asyncio.Semaphore(in_flight)
-        async with permits:
-            yield
+        return permits

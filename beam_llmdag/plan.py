@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from beam_llmdag.dimension import Dimension, Regroup, Step
-from beam_llmdag.validation import item_spaces, step_needs
+from beam_llmdag.order import in_order, step_needs
+from beam_llmdag.validation import item_spaces
 
 __all__ = ["GlobalStage", "ItemStage", "Plan", "PlanKind", "RegroupStage", "Stage", "make_plan"]
 
@@ -84,7 +85,7 @@ class Plan:
 def make_plan(steps: Mapping[str, Step], kind: PlanKind) -> Plan:
     """The plan of a validated dag."""
     spaces = item_spaces(steps)
-    order = _order(steps)
+    order = in_order(steps)
     units = _pipelined_units(order, steps, spaces) if kind == "pipelined" else [(name,) for name in order]
     rows = _rows(units, steps, spaces)
     stages = tuple(_stage(unit, rows[unit], steps, spaces) for unit in units)
@@ -103,21 +104,6 @@ def _stage(unit: Unit, rows: tuple[str, ...], steps: Mapping[str, Step], spaces:
     if step.scope == "global":
         return GlobalStage(name=step.name, space=space, rows=rows, sides=sides)
     return ItemStage(name=_unit_name(unit), space=space, dimensions=unit, rows=rows, sides=sides)
-
-
-def _order(steps: Mapping[str, Step]) -> list[str]:
-    """All steps, each after those it needs, otherwise in order of declaration."""
-    ordered: dict[str, None] = {}
-
-    def add(name: str) -> None:
-        for needed in step_needs(steps[name]):
-            if needed not in ordered:
-                add(needed)
-        ordered.setdefault(name)
-
-    for name in steps:
-        add(name)
-    return list(ordered)
 
 
 def _pipelined_units(order: list[str], steps: Mapping[str, Step], spaces: Mapping[str, str | None]) -> list[Unit]:

@@ -39,9 +39,15 @@ class Progress:
             self.calls += sum(attempt.sent for attempt in result.attempts)
             self.cost_nano_usd += sum(attempt.cost_nano_usd or 0 for attempt in result.attempts)
 
+    def stop(self, message: str) -> None:
+        """Notes what ended the run; the first to say so is heard."""
+        with self._lock:
+            self.stopped_by = self.stopped_by or message
+
     def line(self) -> str:
         """One line of text."""
-        done = ", ".join(f"{name} {count}" for name, count in self.results.items())
-        failed = sum(self.failed.values())
+        with self._lock:
+            done = ", ".join(f"{name} {count}" for name, count in self.results.items())
+            failed = sum(self.failed.values())
         trouble = f", {failed} failed" if failed else ""
         return f"{self.calls} calls, ${self.cost_nano_usd / 1e9:.4f}{trouble}: {done or 'starting'}"

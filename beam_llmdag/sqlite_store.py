@@ -1,60 +1,57 @@
 """The answer store in one SQLite file: safe for several processes of one machine, and after kill -9.
 
-Writes of many calls are committed together by one thread per process, so a call waits for a shared commit and not for
-its own.
+One thread per process takes all jobs that wait and runs them together, each kind in one statement: calls share commits,
+and the thread asks for Python's lock a few times per commit and not per row.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from beam_llmdag.result import Attempt
-from beam_llmdag.store import StoredAnswer
-from beam_llmdag.usage import Usage
+from beam_llmdag.store import StoredAnswer, StoreError
+from beam_llmdag.text import clean_text
 
 __all__ = ["LedgerTotal", "SqliteStore", "clear_store", "read_totals"]
 
+T = TypeVar("T")
+
 _BUSY_SECONDS = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, paid TEXT NOT NULL,
-    stored_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS ledger (
+_LAYOUT = 1
+_MOST_ROWS = 1000  # of one statement: 11 values each stay below SQLite's limit of 32,766
+_SCHEMA = (
+    """CREATE TABLE answers (
+    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL,
+    stored_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
+    """CREATE TABLE ledger (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, dimension TEXT NOT NULL, model TEXT NOT NULL, error_class TEXT,
     input_tokens INTEGER, output_tokens INTEGER, cache_read_tokens INTEGER, cache_write_tokens INTEGER,
     reasoning_tokens INTEGER, cost_nano_usd INTEGER,
-    recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-);
-"""
-_PUT = "INSERT OR REPLACE INTO answers (key, model, text, paid) VALUES (?, ?, ?, ?)"
-_RECORD = (
-    "INSERT INTO ledger (key, dimension, model, error_class, input_tokens, output_tokens, cache_read_tokens, "
-    "cache_write_tokens, reasoning_tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
+    f"PRAGMA user_version = {_LAYOUT}",
 )
-_GET = "SELECT key, model, text, paid FROM answers WHERE key = ?"
-
-
-@dataclass(slots=True)
-class _Job:
-    """Statements for the store's thread, and who waits for them. One that reads has one statement."""
-
-    statements: Sequence[tuple[str, Sequence[Any]]]
-    reads: bool
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
+_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text) VALUES "
+_LINES = (
+    "INSERT INTO ledger (key, dimension, model, error_class, input_tokens, output_tokens, cache_read_tokens, "
+    "cache_write_tokens, reasoning_tokens, cost_nano_usd) VALUES "
+)
+_TOTALS = (
+    "SELECT model, count(*), sum(cost_nano_usd IS NULL), coalesce(sum(cost_nano_usd), 0), "
+    "(SELECT count(*) FROM answers WHERE answers.model = ledger.model) FROM ledger GROUP BY model ORDER BY model"
+)
 
 
 class SqliteStore:
-    """`AnswerStore` in a file.
+    """`AnswerStore` in a file on a local disk.
 
     Args:
         path: the file; made, with its folder, when the first answer is looked up.
@@ -62,98 +59,133 @@ class SqliteStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: _StoreThread | None = None
 
-    async def get(self, key: str) -> StoredAnswer | None:
-        """The answer for a key, or None."""
-        row = await self._run([(_GET, (key,))], reads=True)
-        if row is None:
-            return None
-        return StoredAnswer(key=row[0], model=row[1], text=row[2], paid=_attempt(json.loads(row[3])))
+    async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
+        """See `AnswerStore`."""
+        found: list[StoredAnswer] = await self._done(keys=keys)
+        return found
 
-    async def put(self, answer: StoredAnswer, dimension: str) -> None:
-        """Keeps an answer and enters it into the ledger; both are in the file when this returns."""
-        values = (answer.key, answer.model, answer.text, json.dumps(asdict(answer.paid)))
-        await self._run([(_PUT, values), (_RECORD, _ledger_line(answer.key, dimension, answer.paid))], reads=False)
+    async def put(self, answer: StoredAnswer, dimension: str, paid: Attempt) -> None:
+        """See `AnswerStore`. It outlives a kill of the process, not a loss of power."""
+        row = (answer.key, answer.model, clean_text(answer.text))
+        await self._done(answer=row, line=_ledger_line(answer.key, dimension, paid))
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
-        """Enters an attempt that brought no answer into the ledger."""
-        await self._run([(_RECORD, _ledger_line(key, dimension, attempt))], reads=False)
+        """See `AnswerStore`."""
+        await self._done(line=_ledger_line(key, dimension, attempt))
 
     async def aclose(self) -> None:
-        """Finishes what is being written and closes the file."""
+        """Finishes what is being written and closes the file; the next use opens it again."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.stop)
 
-    async def _run(self, statements: Sequence[tuple[str, Sequence[Any]]], *, reads: bool) -> Any:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="llmdag-store", daemon=True)
-            self._thread.start()
+    async def _done(self, **job: Any) -> Any:
         loop = asyncio.get_running_loop()
-        job = _Job(statements, reads, loop, loop.create_future())
-        self._jobs.put(job)
-        return await job.done
+        if self._thread is None or self._thread.loop is not loop:
+            if self._thread is not None:
+                self._thread.stop()  # its loop has ended without aclose()
+            self._thread = _StoreThread(self.path, loop)
+        done = loop.create_future()
+        self._thread.jobs.put(_Job(done=done, **job))
+        return await done
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Job:
+    """What a call waits for: keys to be looked up, or rows to be written."""
+
+    done: asyncio.Future[Any]
+    keys: Sequence[str] = ()
+    answer: tuple[str, ...] | None = None
+    line: tuple[str | int | None, ...] | None = None
+
+
+class _StoreThread:
+    """The connection to the file and the thread that has it, for calls on one event loop."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._path = path
+        self._thread = threading.Thread(target=self._serve, name="llmdag-store", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread when all jobs are done."""
+        self.jobs.put(None)
+        self._thread.join()
 
     def _serve(self) -> None:
-        """Body of the thread: takes all jobs that wait, runs them in one transaction, tells those who wait."""
         connection: sqlite3.Connection | None = None
         running = True
         while running:
-            jobs, running = self._next_jobs()
-            outcome: list[Any] | Exception
+            jobs, running = self._waiting_jobs()
+            outcome: list[Any] | StoreError
             try:
-                connection = connection or self._open()
+                connection = connection or _opened(self._path)
                 outcome = _run_jobs(connection, jobs)
-            except (sqlite3.Error, OSError) as error:
-                outcome = type(error)(f"answer store {self.path}: {error}")
-            if jobs:
-                jobs[0].loop.call_soon_threadsafe(_resolve, jobs, outcome)
+            except Exception as error:  # whatever it is, those who wait must hear of it
+                outcome = _store_error(self._path, error)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self.loop.call_soon_threadsafe(_tell, jobs, outcome)
         if connection is not None:
             connection.close()
 
-    def _next_jobs(self) -> tuple[list[_Job], bool]:
-        waiting = [self._jobs.get()]
-        while not self._jobs.empty():
-            waiting.append(self._jobs.get())
+    def _waiting_jobs(self) -> tuple[list[_Job], bool]:
+        waiting = [self.jobs.get()]
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self.jobs.get_nowait())
         return [job for job in waiting if job is not None], None not in waiting
 
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a commit survives kill -9, not a power cut
-        connection.executescript(_SCHEMA)
-        return connection
 
-
-def _run_jobs(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
-    writes = [job for job in jobs if not job.reads]
-    if writes:
+def _run_jobs(connection: sqlite3.Connection, jobs: list[_Job]) -> list[list[StoredAnswer]]:
+    """Writes what is to be written in one transaction, and says what each job was looking for."""
+    answers = [job.answer for job in jobs if job.answer is not None]
+    lines = [job.line for job in jobs if job.line is not None]
+    if lines:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for sql, values in (statement for job in writes for statement in job.statements):
-                connection.execute(sql, values)
+            _insert(connection, _ANSWERS, answers)
+            _insert(connection, _LINES, lines)
         except BaseException:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    return [connection.execute(*job.statements[0]).fetchone() if job.reads else None for job in jobs]
+    found = _select(connection, list({key for job in jobs for key in job.keys}))
+    return [[found[key] for key in job.keys if key in found] for job in jobs]
 
 
-def _resolve(jobs: list[_Job], outcome: list[Any] | Exception) -> None:
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    for start in range(0, len(rows), _MOST_ROWS):
+        some = rows[start : start + _MOST_ROWS]
+        places = f"({', '.join('?' * len(some[0]))})"
+        connection.execute(statement + ", ".join([places] * len(some)), [value for row in some for value in row])
+
+
+def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, StoredAnswer]:
+    found: dict[str, StoredAnswer] = {}
+    for start in range(0, len(keys), _MOST_ROWS):
+        some = keys[start : start + _MOST_ROWS]
+        statement = f"SELECT key, model, text FROM answers WHERE key IN ({', '.join('?' * len(some))})"
+        for key, model, text in connection.execute(statement, some):
+            found[key] = StoredAnswer(key=key, model=model, text=text)
+    return found
+
+
+def _tell(jobs: list[_Job], outcome: list[Any] | StoreError) -> None:
     for index, job in enumerate(jobs):
         if job.done.done():
             continue  # the call that waited was cancelled
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, StoreError):
             job.done.set_exception(outcome)
         else:
             job.done.set_result(outcome[index])
 
 
-def _ledger_line(key: str, dimension: str, attempt: Attempt) -> tuple[Any, ...]:
+def _ledger_line(key: str, dimension: str, attempt: Attempt) -> tuple[str | int | None, ...]:
     usage = attempt.usage
     tokens: tuple[int | None, ...] = (None,) * 5
     if usage is not None:
@@ -167,9 +199,55 @@ def _ledger_line(key: str, dimension: str, attempt: Attempt) -> tuple[Any, ...]:
     return (key, dimension, attempt.model, attempt.error_class, *tokens, attempt.cost_nano_usd)
 
 
-def _attempt(plain: dict[str, Any]) -> Attempt:
-    usage = plain.pop("usage")
-    return Attempt(**plain, usage=None if usage is None else Usage(**usage))
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to the store at `path`, which is made if there is none.
+
+    Raises:
+        StoreError: the file has another layout.
+        OSError, sqlite3.Error: it cannot be opened, or is something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        _when_free(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        connection.execute("PRAGMA synchronous = NORMAL")  # a commit survives kill -9, not a power cut
+        connection.execute("BEGIN IMMEDIATE")
+        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        for statement in _SCHEMA if empty else ():
+            connection.execute(statement)
+        connection.execute("COMMIT")
+        _check_layout(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _when_free(action: Callable[[], T]) -> T:
+    """Does what SQLite refuses without waiting while another process has the file: the change to a write-ahead log."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    if layout != _LAYOUT:
+        raise StoreError(
+            f"answer store {path} has layout {layout}, this version reads {_LAYOUT}: move the file away, or name another"
+        )
+
+
+def _store_error(path: Path, error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    told = str(error) if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {error}"
+    return StoreError(f"answer store {path}: {told}; repair it or move it away, name another file, or use store=False")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,20 +274,13 @@ def read_totals(path: str | Path) -> list[LedgerTotal]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        StoreError: it is no store.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"no answer store at {path}")
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
-    try:
-        rows = connection.execute(
-            "SELECT model, count(*), sum(cost_nano_usd IS NULL), coalesce(sum(cost_nano_usd), 0), "
-            "(SELECT count(*) FROM answers WHERE answers.model = ledger.model) FROM ledger GROUP BY model ORDER BY model"
-        ).fetchall()
-    finally:
-        connection.close()
     return [
         LedgerTotal(model=model, calls=calls, unpriced_calls=unpriced, cost_nano_usd=cost, answers=answers)
-        for model, calls, unpriced, cost, answers in rows
+        for model, calls, unpriced, cost, answers in _with_file(
+            Path(path), lambda connection: connection.execute(_TOTALS).fetchall()
+        )
     ]
 
 
@@ -221,11 +292,19 @@ def clear_store(path: str | Path) -> int:
 
     Raises:
         FileNotFoundError: there is no such file.
+        StoreError: it is no store.
     """
-    if not Path(path).exists():
+    return _with_file(Path(path), lambda connection: connection.execute("DELETE FROM answers").rowcount)
+
+
+def _with_file(path: Path, action: Callable[[sqlite3.Connection], T]) -> T:
+    if not path.exists():
         raise FileNotFoundError(f"no answer store at {path}")
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        return connection.execute("DELETE FROM answers").rowcount
+        _check_layout(connection, path)
+        return action(connection)
+    except sqlite3.Error as error:
+        raise _store_error(path, error) from None
     finally:
         connection.close()

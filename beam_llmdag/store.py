@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from beam_llmdag.errors import LLMDagError
 from beam_llmdag.model import Image, Message, Request
 from beam_llmdag.result import Attempt
 
-__all__ = ["AnswerStore", "StoredAnswer", "answer_key"]
+__all__ = ["AnswerStore", "StoreError", "StoredAnswer", "answer_key"]
+
+
+class StoreError(LLMDagError, RuntimeError):
+    """A store that cannot be read or written. The message names its place and the remedy.
+
+    It ends the run: to go on without the store would pay for answers and lose them.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,23 +34,24 @@ class StoredAnswer:
         key: see `answer_key`.
         model: `"provider:name"` that gave it.
         text: the answer as the model wrote it; it is validated again when it is read.
-        paid: the attempt that brought it, with its usage and cost.
     """
 
     key: str
     model: str
     text: str
-    paid: Attempt
 
 
 class AnswerStore(Protocol):
-    """Where paid answers are kept. One per process and place, shared by all that runs there."""
+    """Where paid answers are kept. One per process and place, shared by all that runs there.
 
-    async def get(self, key: str) -> StoredAnswer | None:
-        """The answer for a key, or None."""
+    Its methods raise `StoreError`, and nothing else.
+    """
 
-    async def put(self, answer: StoredAnswer, dimension: str) -> None:
-        """Keeps an answer and enters it into the ledger; it is safe when this returns."""
+    async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
+        """The answers there are for `keys`, in the order of the keys."""
+
+    async def put(self, answer: StoredAnswer, dimension: str, paid: Attempt) -> None:
+        """Keeps an answer and enters the attempt that brought it into the ledger; both are safe when this returns."""
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         """Enters an attempt that brought no answer into the ledger: it was paid for, too."""
@@ -50,7 +60,7 @@ class AnswerStore(Protocol):
         """Finishes what is being written."""
 
 
-def answer_key(request: Request, endpoint: str | None) -> str:
+def answer_key(request: Request, endpoint: str | None, output: str | None) -> str:
     """The key of a request's answer: a hash of model, server, parameters, messages, images and output schema.
 
     Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in it
@@ -59,21 +69,22 @@ def answer_key(request: Request, endpoint: str | None) -> str:
     Args:
         request: what is asked.
         endpoint: the server it goes to, None for the vendor's own.
+        output: the schema in `request.output` as JSON text; a parameter because it is the same for many requests.
     """
     model = request.model
-    parts = {
-        "model": model.spec,
-        "endpoint": endpoint,
-        "temperature": model.temperature,
-        "max_tokens": model.max_tokens,
-        "effort": model.effort,
-        "extra_body": json.dumps(model.extra_body, sort_keys=True, default=str),
-        "system": request.system,
-        "messages": [_message_parts(message) for message in request.messages],
-        "output": None if request.output is None else json.dumps(request.output.schema),
-        "native": None if request.output is None else request.output.native,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8")).hexdigest()
+    parts = [
+        model.spec,
+        endpoint,
+        None if model.temperature is None else float(model.temperature),
+        model.max_tokens,
+        model.effort,
+        json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "{}",
+        request.system,
+        [_message_parts(message) for message in request.messages],
+        output,
+        request.output is not None and request.output.native,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
 def _message_parts(message: Message) -> list[Any]:
@@ -82,4 +93,3 @@ def _message_parts(message: Message) -> list[Any]:
         for part in message.parts()
     ]
     return [message.role, parts]
-

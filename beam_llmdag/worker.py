@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import threading
+from dataclasses import dataclass
 
 from beam_llmdag.call import Caller
 from beam_llmdag.limits import Limits
@@ -27,16 +28,16 @@ class Worker:
         self._limits = Limits()
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
-        self._callers: dict[str, Caller] = {}
+        self._runs: dict[str, _Run] = {}
         self._progress: dict[str, Progress] = {}
         threading.Thread(target=self.loop.run_forever, name="llmdag-calls", daemon=True).start()
 
-    def caller(self, config: RunConfig) -> Caller:
-        """The caller of a run, made on first use."""
+    def enter(self, config: RunConfig) -> Caller:
+        """The caller of a run, made for the first who asks. Who is done with it calls `leave`."""
         with self._lock:
-            known = self._callers.get(config.run_id)
-            if known is None:
-                known = self._callers[config.run_id] = Caller(
+            run = self._runs.get(config.run_id)
+            if run is None:
+                caller = Caller(
                     providers=config.dag.providers,
                     prices=config.dag.prices,
                     store=None if config.store is None else self._store(config.store),
@@ -45,23 +46,51 @@ class Worker:
                     clock=config.clock,
                     rng=random.Random(),
                 )
-            return known
+                run = self._runs[config.run_id] = _Run(caller, config.store)
+            run.users += 1
+            return run.caller
+
+    def leave(self, run_id: str) -> None:
+        """Closes what a run has here for itself when the last who entered has left."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is None:
+                return
+            run.users -= 1
+            if run.users > 0:
+                return
+            del self._runs[run_id]
+            in_use = run.store is None or any(other.store == run.store for other in self._runs.values())
+            store = None if in_use else self._stores.pop(run.store or "")
+        asyncio.run_coroutine_threadsafe(_close(run.caller, store), self.loop).result(_CLOSE_SECONDS)
 
     def progress(self, run_id: str) -> Progress:
         """How far the part of a run that is in this process has come."""
         with self._lock:
             return self._progress.setdefault(run_id, Progress())
 
-    def end_run(self, run_id: str) -> None:
-        """Closes what a run had here for itself. For runs that end before their process does."""
+    def forget(self, run_id: str) -> None:
+        """Drops the progress of a run that has ended."""
         with self._lock:
-            caller = self._callers.pop(run_id, None)
             self._progress.pop(run_id, None)
-        if caller is not None:
-            asyncio.run_coroutine_threadsafe(caller.aclose(), self.loop).result(_CLOSE_SECONDS)
 
     def _store(self, path: str) -> SqliteStore:
         return self._stores.setdefault(path, SqliteStore(path))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run has in a process for itself, the file of its store, and how many use it."""
+
+    caller: Caller
+    store: str | None
+    users: int = 0
+
+
+async def _close(caller: Caller, store: SqliteStore | None) -> None:
+    await caller.aclose()
+    if store is not None:
+        await store.aclose()
 
 
 _worker: Worker | None = None

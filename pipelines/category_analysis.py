@@ -17,11 +17,12 @@ from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.io.read import ReadItems
+from beam_llmdag.io.results import WriteResults
 from beam_llmdag.item import Item
 from beam_llmdag.transforms.llm_dag import LLMDag
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
-from pipelines.outputs import write_counters, write_results, write_rows
+from pipelines.summary import write_summary
 
 __all__ = ["Category", "Group", "Groups", "Insight", "category_dag", "main", "run"]
 
@@ -106,13 +107,11 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
         pipeline = beam.Pipeline(options=options)
         read = pipeline | "Read" >> ReadItems(settings.input)
         results = read.items | "Analyse" >> LLMDag(dag, store=models.store)
-        write_rows(results.items, dag, ["classify"], f"{settings.output}/reviews", settings.shards)
-        write_rows(results.regrouped["by_category"], dag, ["analyze"], f"{settings.output}/categories", settings.shards)
-        write_results(results, read.failures, dag, settings.output)
+        results | "Write" >> WriteResults(dag, settings.output, unreadable=read.failures, num_shards=settings.shards)
         result = pipeline.run()
         result.wait_until_finish()
     if settings.summary:
-        write_counters(result, settings.summary)
+        write_summary(result, settings.summary)
     return result
 
 

@@ -19,11 +19,12 @@ from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.io.read import ReadItems
+from beam_llmdag.io.results import WriteResults
 from beam_llmdag.item import Item
 from beam_llmdag.transforms.llm_dag import LLMDag
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
-from pipelines.outputs import write_counters, write_results, write_rows
+from pipelines.summary import write_summary
 
 __all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"]
 
@@ -73,7 +74,8 @@ def sentiment(item: Item) -> str:
     return (
         f"<review>\n{item.content}\n</review>\n\n"
         "What is the sentiment? positive: the customer is happy with the product. "
-        "negative: the customer is unhappy with it. neutral: neither, or both in equal parts."
+        "negative: the customer is unhappy with it. neutral: neither, or both in equal parts. "
+        "Give your confidence as a number from 0 to 1."
     )
 
 
@@ -81,8 +83,7 @@ def topics(item: Item) -> str:
     """Asks what the review is about."""
     return (
         f"<review>\n{item.content}\n</review>\n\n"
-        "Which topics does the review speak about? Name one to five, in English, in one to three words each: "
-        "price, battery life, delivery and the like."
+        "Which topics does the review speak about? Name one to five, in English, in one to three words each."
     )
 
 
@@ -113,12 +114,11 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
         pipeline = beam.Pipeline(options=options)
         read = pipeline | "Read" >> ReadItems(settings.input)
         results = read.items | "Analyse" >> LLMDag(dag, store=models.store)
-        write_rows(results.items, dag, list(dag.dimensions), f"{settings.output}/reviews", settings.shards)
-        write_results(results, read.failures, dag, settings.output)
+        results | "Write" >> WriteResults(dag, settings.output, unreadable=read.failures, num_shards=settings.shards)
         result = pipeline.run()
         result.wait_until_finish()
     if settings.summary:
-        write_counters(result, settings.summary)
+        write_summary(result, settings.summary)
     return result
 
 

@@ -35,7 +35,7 @@ def test_the_review_pipeline_asks_50_times_and_skips_spam(tmp_path: Path) -> Non
     summary = tmp_path / "summary.json"
     args = ["--input", f"{EXAMPLES}/reviews_20.jsonl", "--output", f"{tmp_path}", "--summary", f"{summary}"]
     review_analysis.run(args)
-    found = rows(tmp_path / "reviews.parquet")
+    found = rows(tmp_path / "items.parquet")
     assert calls(summary) == {"filter_spam": 20, "sentiment": 10, "topics": 10, "summary": 10}
     assert [row["filter_spam"]["data"] for row in found] == gold_answers("reviews_20", "Is this product review spam")
     summaries = [row["summary"]["data"] for row in found if row["summary"]["status"] == "ok"]
@@ -51,12 +51,12 @@ def test_the_category_pipeline_asks_16_times_and_makes_five_groups(tmp_path: Pat
     category_analysis.run(args)
     assert calls(summary) == {"classify": 10, "group": 1, "analyze": 5}
     [grouping] = gold_answers("categories_10", "Merge these labels into")
-    found = rows(tmp_path / "categories.parquet")
+    found = rows(tmp_path / "regrouped" / "by_category.parquet")
     assert {row["id"]: row["source_ids"] for row in found} == {g["name"]: g["ids"] for g in grouping["groups"]}
     names = [group["name"] for group in grouping["groups"]]
     insights = dict(zip(names, gold_answers("categories_10", "What do customers say"), strict=True))
     assert {row["id"]: row["analyze"]["data"] for row in found} == insights
-    [report] = rows(tmp_path / "by_category.parquet")
+    [report] = rows(tmp_path / "globals" / "by_category.parquet")
     assert [report["data"][name] for name in ("unknown", "left_out", "in_several", "empty")] == [[], [], [], []]
     assert rows(tmp_path / "failures.parquet") == []
 

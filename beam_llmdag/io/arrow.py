@@ -21,8 +21,12 @@ __all__ = ["table_rows"]
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
-def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | InputError]:
     """The rows of a table as dicts, with these values for the types that Python has no exact match for.
+
+    A row that has no such value (a map with a key twice, a time outside the years 1 to 9999, text that is not UTF-8)
+    comes as the `InputError` that says so, and does not stop the others.
+
 
     | Arrow | Python |
     |---|---|
@@ -33,17 +37,29 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any]]:
     | an extension type | its storage; a UUID is a `UUID` |
 
     Raises:
-        InputError: two columns have one name, a map has a key twice, or a time is outside the years 1 to 9999.
+        InputError: two columns have one name.
     """
     names = table.schema.names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"the table has more than one column called {', '.join(map(repr, repeated))}; rename them")
-    batches = table.to_batches() if isinstance(table, pa.Table) else [table]
-    for batch in batches:
+    for batch in table.to_batches() if isinstance(table, pa.Table) else [table]:
+        yield from _batch_rows(batch)
+
+
+def _batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | InputError]:
+    names = batch.schema.names
+    try:
         columns = [_named_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
-        for values in zip(*columns, strict=True):
-            yield dict(zip(names, values, strict=True))
+    except InputError as error:
+        if batch.num_rows == 1:
+            yield error
+            return
+        for index in range(batch.num_rows):
+            yield from _batch_rows(batch.slice(index, 1))
+        return
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 def _named_values(name: str, column: Any) -> list[Any]:

@@ -34,9 +34,10 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
     items: list[Item] = []
     derived: list[bool] = []
     for row, record in enumerate(_records(source)):
-        item, is_derived = item_and_origin(
-            record, where=f"row {row} (counted from 0)", id_field=id_field, content_field=content_field
-        )
+        where = f"row {row} (counted from 0)"
+        if isinstance(record, InputError):
+            raise InputError(f"{where}: {record}") from record
+        item, is_derived = item_and_origin(record, where=where, id_field=id_field, content_field=content_field)
         items.append(item)
         derived.append(is_derived)
     return _unique(items, derived)

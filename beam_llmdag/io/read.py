@@ -177,7 +177,11 @@ def _parquet_records(named: tuple[str, pa.Table], base: str, content_field: str)
             "Rename one, or name it with content_field="
         )
     for number, row in enumerate(table_rows(table)):
-        yield RawRecord(where=f"{name}:row {number} (counted from 0 in its row group)", record=row)
+        where = f"{name}:row {number} (counted from 0 in its row group)"
+        if isinstance(row, InputError):
+            yield RawRecord(where=where, problem=str(row))
+        else:
+            yield RawRecord(where=where, record=row)
 
 
 def _numbered(group: tuple[str, Iterable[Item]]) -> Iterator[Item]:

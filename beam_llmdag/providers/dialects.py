@@ -6,8 +6,8 @@ schema, and each change leaves a note.
 
 Sources of the rules, as of November 2026: OpenAI "Structured model outputs: supported schemas"; Anthropic "Structured
 outputs: JSON schema limitations" and `transform_schema` of its SDK; Google's description of `response_json_schema` in
-`google.genai.types`; for `LLAMA` the JSON schema support of llguidance, and measurements with a small model: without
-bounds on texts and lists 3 of 8 answers ended before the token limit, with bounds 8 of 8.
+`google.genai.types`; for `LLAMA` measurements with xllamacpp 2026.10 and a small model: without bounds on texts and
+lists 3 of 8 answers ended before the token limit, with bounds 8 of 8.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = ["ANTHROPIC", "GOOGLE", "LLAMA", "OPENAI", "VendorDialect", "wire_sche
 _EVERYWHERE = frozenset({"type", "title", "description", "anyOf", "properties", "required", "items", "enum"})
 _NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+_OF_LLAMA = frozenset({"minimum", "maximum", "const", "default", "additionalProperties", "pattern", "prefixItems"})
 _COMMON_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 
 
@@ -79,16 +80,14 @@ GOOGLE = VendorDialect(
 LLAMA = VendorDialect(
     api="the local model",
     dialect=Dialect(
-        keywords=_EVERYWHERE
-        | _NUMBERS
-        | _SIZES
-        | {"const", "default", "additionalProperties", "pattern", "prefixItems"},
+        keywords=_EVERYWHERE | _SIZES | _OF_LLAMA,
         formats=_COMMON_FORMATS,
+        bounded_types=frozenset({"integer"}),  # measured: a number with maximum 1 came back as 49
         inline=True,
         closed=True,
         all_required=True,
-        longest_text=300,
-        longest_list=8,
+        longest_text=200,
+        longest_list=5,
     ),
 )
 

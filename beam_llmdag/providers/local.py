@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.model import Answer, Model, Request, WireSchema
+from beam_llmdag.model import Answer, Image, Model, Request, WireSchema
 from beam_llmdag.providers.dialects import LLAMA, wire_schema
 from beam_llmdag.providers.gguf import DEFAULT_MODEL, model_path
 from beam_llmdag.providers.openai import OpenAIChatProvider
@@ -21,7 +21,7 @@ __all__ = ["LocalProvider"]
 
 _SLOTS = 4  # measured on 2 cores: 1.9 requests/s with one slot, 3.0 with 4, 3.4 with 8
 _TOKENS_PER_SLOT = 2048  # prompt and answer
-_DEFAULT_MAX_TOKENS = 512  # a small model that does not find an end should not fill its context
+_DEFAULT_MAX_TOKENS = 1024  # a small model that does not find an end should not fill its context
 
 
 class LocalProvider:
@@ -54,6 +54,8 @@ class LocalProvider:
 
     async def answer(self, request: Request) -> Answer:
         """See `Provider`."""
+        if any(isinstance(part, Image) for message in request.messages for part in message.parts()):
+            raise CallError("bad_request", "local models see no images", sent=False)
         chat = await self._loaded()
         model = replace(request.model, max_tokens=request.model.max_tokens or _DEFAULT_MAX_TOKENS)
         return await chat.answer(replace(request, model=model))
@@ -105,8 +107,7 @@ def _start(path: Path, key: str) -> Any:
     params.api_keys = [key]
     params.verbosity = -1  # no logs
     params.warmup = False
-    # llama.cpp's threads wait for each other: with as many as there are cores, a busy machine stalled a call of 0.4 s for
-    # more than 20
+    # llama.cpp's threads wait for each other: with one per core, a busy machine stalled calls of 0.4 s for over 20 s
     threads = max(1, (os.cpu_count() or 2) - 1)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     try:

@@ -30,6 +30,7 @@ _CODES: Mapping[str, ErrorClass] = {  # `error.code` and `error.type`
     "billing_not_active": "quota_exhausted",
     "context_length_exceeded": "too_long",
     "string_above_max_length": "too_long",
+    "exceed_context_size_error": "too_long",  # llama.cpp
     "rate_limit_exceeded": "rate_limited",
     "rate_limit_error": "rate_limited",
     "invalid_api_key": "auth",

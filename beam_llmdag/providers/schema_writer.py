@@ -24,6 +24,7 @@ class Dialect:
         keywords: keywords that are sent; all others become words in the description.
         formats: values of `format` that are sent.
         enum_types: types whose fixed values are sent; None for all.
+        bounded_types: types whose `minimum` and `maximum` are sent; None for all.
         recursion: a definition may refer to itself.
         inline: references are replaced by what they refer to; otherwise `$defs` are sent.
         maps: an object with free keys can be asked for; otherwise it is a list of key/value pairs on the wire.
@@ -38,6 +39,7 @@ class Dialect:
     keywords: frozenset[str]
     formats: frozenset[str]
     enum_types: frozenset[str] | None = None
+    bounded_types: frozenset[str] | None = None
     recursion: bool = False
     inline: bool = False
     maps: bool = False
@@ -230,6 +232,8 @@ class _Writer:
             return not _contains(value, _LOOKAROUND)
         if key in ("enum", "const") and self.dialect.enum_types is not None:
             return node.get("type") in self.dialect.enum_types
+        if key in ("minimum", "maximum") and self.dialect.bounded_types is not None:
+            return node.get("type") in self.dialect.bounded_types
         return True
 
 

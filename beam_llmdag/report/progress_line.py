@@ -18,8 +18,8 @@ class ProgressLine:
 
     Args:
         text: called twice a second for the text.
-        show: True or False; None shows it if stderr is a terminal. Elsewhere a line is written when the text changed, every
-            ten seconds at most.
+        show: True or False; None shows it if stderr is a terminal. Elsewhere a line is written when the text changed,
+            every ten seconds at most.
     """
 
     def __init__(self, text: Callable[[], str], show: bool | None = None) -> None:
@@ -34,7 +34,9 @@ class ProgressLine:
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         if self._show:
             self._thread.join()

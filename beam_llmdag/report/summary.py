@@ -24,7 +24,8 @@ class Total:
         skipped, failed, store_hits: results of that kind.
         usage: tokens, as far as known.
         cost_nano_usd: nano-dollars of the calls with a known cost.
-        unpriced_calls: calls whose cost is not known: no price, or no word on their tokens. Not zero: the cost is a lower bound.
+        unpriced_calls: calls whose cost is not known: no price, or no word on their tokens. If there are any, the cost
+            is a lower bound.
     """
 
     items: int = 0
@@ -87,7 +88,8 @@ class Summary:
     Attributes:
         total: all of it.
         by_dimension: dimension -> its part.
-        by_model: `"provider:name"` -> its part; results count for the model that answered, calls for the one that was asked.
+        by_model: `"provider:name"` -> its part; results count for the model that answered, calls for
+            the one that was asked.
     """
 
     total: Total = field(default_factory=Total)
@@ -135,7 +137,9 @@ class Summary:
             **self.total.to_json(),
             "cost_is_complete": self.cost_is_complete,
             "unpriced_models": self.unpriced_models,
-            "by_dimension": _named({**{name: Total() for name in dimensions}, **dict(sorted(self.by_dimension.items()))}),
+            "by_dimension": _named(
+                {**{name: Total() for name in dimensions}, **dict(sorted(self.by_dimension.items()))}
+            ),
             "by_model": _named(dict(sorted(self.by_model.items()))),
         }
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import cast
+from typing import Literal, cast
 
-__all__ = ["HttpConnection", "HttpReply", "HttpRequest", "encode_response"]
+__all__ = ["Ending", "HttpConnection", "HttpReply", "HttpRequest", "encode_response"]
+
+Ending = Literal["sent", "cut", "hung_up"]
+"""How a request ended: the data went out, the server cut the connection, or the client did."""
 
 _PHRASES: Mapping[int, str] = {**{status.value: status.phrase for status in HTTPStatus}, 529: "Overloaded"}
 
@@ -38,8 +41,7 @@ class HttpReply:
         hang: send nothing, ever.
         drop: reset the connection instead of sending.
         close: close the connection after the data.
-        finished: called when the data went out or the connection was cut.
-        hung_up: called if the connection ended before that.
+        ended: called once, with how it ended.
     """
 
     data: bytes = b""
@@ -47,8 +49,7 @@ class HttpReply:
     hang: bool = False
     drop: bool = False
     close: bool = False
-    finished: Callable[[], None]
-    hung_up: Callable[[], None]
+    ended: Callable[[Ending], None]
 
 
 class HttpConnection(asyncio.Protocol):
@@ -80,14 +81,11 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
         self._connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._pending is not None:
-            self._pending.hung_up()
-            self._pending = None
+        self._end("hung_up")
 
     def abort(self) -> None:
         """Resets the connection: the peer sees ECONNRESET, not a regular end."""
+        self._end("cut")
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -120,16 +118,23 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def _finish(self) -> None:
-        reply, self._pending, self._timer = self._pending, None, None
-        if reply is None:
+        if self._pending is None:
             return
-        if reply.drop:
+        if self._pending.drop:
             self.abort()
-        else:
-            self._transport.write(reply.data)
-            if reply.close or not self._keep_alive:
-                self._transport.close()
-        reply.finished()
+            return
+        self._transport.write(self._pending.data)
+        if self._pending.close or not self._keep_alive:
+            self._transport.close()
+        self._end("sent")
+
+    def _end(self, ending: Ending) -> None:
+        reply, self._pending = self._pending, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if reply is not None:
+            reply.ended(ending)
 
 
 def encode_response(status: int, headers: Mapping[str, str], body: bytes) -> bytes:

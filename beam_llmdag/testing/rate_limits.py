@@ -11,6 +11,9 @@ from beam_llmdag.testing.request import SimulatedRequest
 
 __all__ = ["BucketState", "LimitState", "RateLimit", "RateLimiter"]
 
+_ROUNDING = 1e-6
+"""Tokens that may be missing: a client that waited as long as it was told must not fail by a rounding error."""
+
 BucketName = Literal["requests", "input_tokens", "output_tokens"]
 
 
@@ -86,7 +89,8 @@ class _Bucket:
         """Time until `amount` can be taken; of more than the bucket holds, the time until it is full."""
         if amount > self.limit:
             return max((self.limit - self.level) / self._rate, 1.0)
-        return max(0.0, (amount - self.level) / self._rate)
+        missing = amount - self.level
+        return missing / self._rate if missing > _ROUNDING else 0.0
 
     def state(self) -> BucketState:
         reset_seconds = (self.limit - self.level) / self._rate

@@ -13,7 +13,7 @@ from typing import Any
 from beam_llmdag.clock import Clock
 from beam_llmdag.testing.answers import AnswerFunction
 from beam_llmdag.testing.faults import Faults, fault_reply
-from beam_llmdag.testing.http import HttpReply, HttpRequest, encode_response
+from beam_llmdag.testing.http import Ending, HttpReply, HttpRequest, encode_response
 from beam_llmdag.testing.latency import Latency
 from beam_llmdag.testing.rate_limits import LimitState, RateLimiter
 from beam_llmdag.testing.reply import Reply, as_reply
@@ -171,8 +171,7 @@ class Service:
             hang=reply.hang,
             drop=reply.drop,
             close=reply.truncate,
-            finished=partial(self._finished, entry, reply),
-            hung_up=partial(self._hung_up, entry),
+            ended=partial(self._ended, entry, reply),
         )
 
     def _delay(self, request: SimulatedRequest, reply: Reply, limits: LimitState | None) -> float:
@@ -182,22 +181,22 @@ class Service:
             return 0.0
         return 0.0 if self._latency is None else self._latency(request.chance(self._seed, "latency"))
 
-    def _finished(self, entry: Entry, reply: Reply) -> None:
-        entry.finished_at = self._clock.now()
-        entry.status = None if reply.drop else reply.status
-        self._log.end(entry)
-
-    def _hung_up(self, entry: Entry) -> None:
-        entry.closed_by_client_at = self._clock.now()
-        entry.usage = None
+    def _ended(self, entry: Entry, reply: Reply, ending: Ending) -> None:
+        if ending == "hung_up":
+            entry.closed_by_client_at = self._clock.now()
+        else:
+            entry.finished_at = self._clock.now()
+        if ending == "sent":
+            entry.status = reply.status
+        else:
+            entry.usage = None
         self._log.end(entry)
 
 
 def _refusal(limits: LimitState) -> Reply:
     what = (limits.refused or "").replace("_", " ")
-    return Reply(
-        status=429, message=f"Rate limit reached: {what}.", retry_after=round(limits.retry_after_seconds + 0.0005, 3)
-    )
+    seconds = ceil(limits.retry_after_seconds * 1000) / 1000
+    return Reply(status=429, message=f"Rate limit reached: {what}.", retry_after=seconds)
 
 
 def _body(wire: Wire, request: SimulatedRequest, reply: Reply, usage: Mapping[str, Any] | None) -> bytes:
@@ -233,4 +232,4 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 def _plain(status: int, data: Mapping[str, Any]) -> HttpReply:
     body = json.dumps(data).encode()
     response = encode_response(status, {"content-type": "application/json"}, body)
-    return HttpReply(data=response, finished=lambda: None, hung_up=lambda: None)
+    return HttpReply(data=response, ended=lambda _ending: None)

@@ -113,7 +113,7 @@ class Simulator:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        """Closes all connections and stops listening; requests in flight stay unanswered. Does nothing when stopped."""
+        """Stops listening and resets all connections, those with a request in flight too. Does nothing when stopped."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
             self._stop_loop(self._loop)

@@ -12,12 +12,12 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
 from beam_llmdag.call import Caller
-from beam_llmdag.errors import StrictModeError
 from beam_llmdag.evaluate_global import Sides
 from beam_llmdag.result import Result
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.in_flight import InFlight
 from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.worker import this_worker
 
 __all__ = ["CallFn"]
@@ -51,7 +51,7 @@ class CallFn(beam.DoFn):
         self._flight: InFlight[_Place, Any] | None = None
 
     def answer(self, element: Any, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Any]:
-        """What is to be done with an element; runs on the process' event loop."""
+        """What is to be done with an element: called on the bundle's thread, runs on the process' event loop."""
         raise NotImplementedError
 
     def results(self, made: Any) -> Iterable[Result]:
@@ -64,7 +64,7 @@ class CallFn(beam.DoFn):
 
     def setup(self) -> None:
         worker = this_worker()
-        self._caller = worker.caller(self._config)
+        self._caller = worker.enter(self._config)
         self._progress = worker.progress(self._config.run_id)
         self._metrics = {name: DimensionMetrics(name) for name in self._dimensions}
 
@@ -83,7 +83,7 @@ class CallFn(beam.DoFn):
         flight = self._flight
         assert flight is not None
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        flight.submit(_Place(window, timestamp, pane), lambda: self.answer(element, named, self._caller))
+        flight.submit(_Place(window, timestamp, pane), self.answer(element, named, self._caller))
         try:
             yield from self._emit(flight)
             while flight.pending >= self._most_in_flight:
@@ -107,22 +107,21 @@ class CallFn(beam.DoFn):
 
     def teardown(self) -> None:
         self._cancel()
+        this_worker().leave(self._config.run_id)
 
     def _emit(self, flight: InFlight[_Place, Any]) -> Iterator[WindowedValue]:
         for place, made in flight.ended():
             for result in self.results(made):
                 self._count(result)
-            yield WindowedValue(made, place.timestamp, [place.window], place.pane)
+            yield WindowedValue(made, place.timestamp, (place.window,), place.pane)
 
     def _count(self, result: Result) -> None:
         self._metrics[result.dimension].count(result)
         self._progress.add(result)
-        if self._config.strict and result.status == "failed":
-            self._progress.stopped_by = result.message
-            raise StrictModeError(result.message)
+        if result.status == "failed":
+            stop_if_strict(self._config, result.message or result.dimension)
 
     def _cancel(self) -> None:
         if self._flight is not None:
             self._flight.cancel()
             self._flight = None
-

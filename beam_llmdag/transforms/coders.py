@@ -1,13 +1,15 @@
-"""Deterministic coders of what crosses a PCollection: plain data as compact JSON, never a user's class."""
+"""Coders of what crosses a PCollection: plain data as compact JSON, never a user's class."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from abc import abstractmethod
+from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
-from apache_beam.coders import coders, registry
+from apache_beam.coders import coders
+from apache_beam.coders.typecoders import registry
 
 from beam_llmdag.item import Item
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
@@ -17,6 +19,9 @@ __all__ = ["register"]
 
 T = TypeVar("T")
 
+_USAGE = tuple(field.name for field in fields(Usage))
+
+
 class _JsonCoder(coders.Coder, Generic[T]):
     """A value as JSON text of nested lists.
 
@@ -24,30 +29,35 @@ class _JsonCoder(coders.Coder, Generic[T]):
     so where a runner compares bytes (keys of a grouping) it gets the coder that sorts them.
     """
 
-    to_plain: Callable[[Any], Any]
-    from_plain: Callable[[Any], Any]
-    kind: type
+    kind: type[T]
 
     def __init__(self, *, sorts_keys: bool = False) -> None:
         self._sorts_keys = sorts_keys
 
+    @abstractmethod
+    def to_plain(self, value: T) -> list[Any]:
+        """`value` as nested lists."""
+
+    @abstractmethod
+    def from_plain(self, plain: list[Any]) -> T:
+        """The value back."""
+
     def encode(self, value: T) -> bytes:
-        plain = type(self).to_plain(value)
+        plain = self.to_plain(value)
         text = json.dumps(plain, ensure_ascii=False, sort_keys=self._sorts_keys, separators=(",", ":"))
         # a lone surrogate can still come from the text of a user's exception, and must not cost the bundle
         return text.encode("utf-8", "surrogatepass")
 
     def decode(self, encoded: bytes) -> T:
-        decoded: T = type(self).from_plain(json.loads(encoded.decode("utf-8", "surrogatepass")))
-        return decoded
+        return self.from_plain(json.loads(encoded.decode("utf-8", "surrogatepass")))
 
     def is_deterministic(self) -> bool:
         return self._sorts_keys
 
-    def as_deterministic_coder(self, step_label: str, error_message: str | None = None) -> _JsonCoder[T]:
+    def as_deterministic_coder(self, *_: Any, **__: Any) -> _JsonCoder[T]:
         return type(self)(sorts_keys=True)
 
-    def to_type_hint(self) -> type:
+    def to_type_hint(self) -> type[T]:
         return self.kind
 
     def __eq__(self, other: object) -> bool:
@@ -58,23 +68,11 @@ class _JsonCoder(coders.Coder, Generic[T]):
 
 
 def _usage_plain(usage: Usage | None) -> list[int] | None:
-    if usage is None:
-        return None
-    return [
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.cache_write_1h_tokens,
-        usage.reasoning_tokens,
-    ]
+    return None if usage is None else [getattr(usage, name) for name in _USAGE]
 
 
 def _usage_from(plain: list[int] | None) -> Usage | None:
-    if plain is None:
-        return None
-    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
-    return Usage(**dict(zip(names, plain, strict=True)))
+    return None if plain is None else Usage(**dict(zip(_USAGE, plain, strict=True)))
 
 
 def _attempt_plain(attempt: Attempt) -> list[Any]:
@@ -151,17 +149,25 @@ def _result_from(plain: list[Any]) -> Result:
 class ItemCoder(_JsonCoder[Item]):
     """Coder of `Item`."""
 
-    to_plain = _item_plain
-    from_plain = _item_from
     kind = Item
+
+    def to_plain(self, value: Item) -> list[Any]:
+        return _item_plain(value)
+
+    def from_plain(self, plain: list[Any]) -> Item:
+        return _item_from(plain)
 
 
 class ResultCoder(_JsonCoder[Result]):
     """Coder of `Result`."""
 
-    to_plain = _result_plain
-    from_plain = _result_from
     kind = Result
+
+    def to_plain(self, value: Result) -> list[Any]:
+        return _result_plain(value)
+
+    def from_plain(self, plain: list[Any]) -> Result:
+        return _result_from(plain)
 
 
 def _row_plain(row: Row) -> list[Any]:
@@ -176,9 +182,13 @@ def _row_from(plain: list[Any]) -> Row:
 class RowCoder(_JsonCoder[Row]):
     """Coder of `Row`."""
 
-    to_plain = _row_plain
-    from_plain = _row_from
     kind = Row
+
+    def to_plain(self, value: Row) -> list[Any]:
+        return _row_plain(value)
+
+    def from_plain(self, plain: list[Any]) -> Row:
+        return _row_from(plain)
 
 
 def _failure_plain(failure: Failure) -> list[Any]:
@@ -200,9 +210,13 @@ def _failure_from(plain: list[Any]) -> Failure:
 class FailureCoder(_JsonCoder[Failure]):
     """Coder of `Failure`."""
 
-    to_plain = _failure_plain
-    from_plain = _failure_from
     kind = Failure
+
+    def to_plain(self, value: Failure) -> list[Any]:
+        return _failure_plain(value)
+
+    def from_plain(self, plain: list[Any]) -> Failure:
+        return _failure_from(plain)
 
 
 def _cost_plain(row: CostRow) -> list[Any]:
@@ -217,9 +231,13 @@ def _cost_from(plain: list[Any]) -> CostRow:
 class CostRowCoder(_JsonCoder[CostRow]):
     """Coder of `CostRow`."""
 
-    to_plain = _cost_plain
-    from_plain = _cost_from
     kind = CostRow
+
+    def to_plain(self, value: CostRow) -> list[Any]:
+        return _cost_plain(value)
+
+    def from_plain(self, plain: list[Any]) -> CostRow:
+        return _cost_from(plain)
 
 
 def register() -> None:

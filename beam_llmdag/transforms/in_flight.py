@@ -1,4 +1,4 @@
-"""Many coroutines in flight for one DoFn: submitted from its thread, run on the process' loop, collected as they end."""
+"""Many coroutines in flight for one DoFn: submitted by its thread, run on the process' loop, collected as they end."""
 
 from __future__ import annotations
 

@@ -1,118 +1,138 @@
-"""At the door: elements become rows with an id each, and no id comes twice."""
+"""At the door: elements become rows with an id each, and no id comes twice. Later: branches of rows are joined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import WindowedValue
+from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
-from beam_llmdag.errors import InputError, StrictModeError
-from beam_llmdag.item import Item, item_from
+from beam_llmdag.errors import InputError
+from beam_llmdag.item import Item, derived_id, item_from, numbered
 from beam_llmdag.result import Failure, Result, Row
+from beam_llmdag.run_config import RunConfig
+from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.transforms.strict import stop_if_strict
 
-__all__ = ["REJECTED", "JoinRows", "RowsOf", "UniqueRows"]
+__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "RowsOf", "UniqueRows"]
 
-REJECTED = "rejected"
-"""Tag of what is kept out of the dag: inputs that are no items, and rows whose id is not unique."""
+DUPLICATES = "duplicates"
+"""Tag of rows that are kept out of the dag because their id is not unique."""
+
+UNUSABLE = "unusable"
+"""Tag of `Failure`s that no row tells of."""
 
 _SHOWN = 200
 
+Placed = tuple[tuple[int, int, int, int], Row]
+"""A row with its place: timestamp in microseconds, and the pane's byte and two indices. A grouping would lose them."""
 
-class RowsOf(beam.DoFn):
-    """Element (a text, dict or `Item`) → `Row`; what is no item goes to `REJECTED` as a `Failure`."""
 
-    def __init__(self, strict: bool) -> None:
-        self._strict = strict
+class RowsOf(beam.PTransform[Any, Any]):
+    """Elements (texts, dicts, `Item`s) → `Row`s, and under `UNUSABLE` the `Failure`s of those that are no items."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def expand(self, elements: PCollection[Any]) -> Any:
+        rows = beam.ParDo(_RowOf(self._config)).with_output_types(Row, **{UNUSABLE: Failure})
+        return elements | "Rows" >> rows.with_outputs(UNUSABLE, main="rows")
+
+
+class _RowOf(beam.DoFn):
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
 
     def process(self, element: Any) -> Iterator[Any]:
+        given = _given_id(element)
+        where = f"element of type {type(element).__name__}" if given is None else f"element with id {given!r:.{_SHOWN}}"
         try:
-            yield Row(item=item_from(element, where=f"element {element!r:.{_SHOWN}}"))
+            yield Row(item=item_from(element, where=where))
         except InputError as error:
-            if self._strict:
-                raise StrictModeError(str(error)) from error
-            where = element.get("id") if isinstance(element, dict) else None
-            item_id = where if isinstance(where, str) else f"{element!r:.{_SHOWN}}"
+            stop_if_strict(self._config, str(error))
+            item_id = f"{element!r:.{_SHOWN}}" if given is None else given[:_SHOWN]
             failure = Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
-            yield pvalue.TaggedOutput(REJECTED, failure)
+            yield pvalue.TaggedOutput(UNUSABLE, failure)
 
 
-class _TimedRow(beam.DoFn):
-    """`Row` → (id, (timestamp in microseconds, row)): a grouping would lose the timestamp."""
+class UniqueRows(beam.PTransform[Any, Any]):
+    """Rows → those whose id is unique in their window; under `DUPLICATES` the others, failed in all dimensions.
 
-    def process(self, row: Row, timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[tuple[str, tuple[int, Row]]]:
-        yield row.item.id, (timestamp.micros, row)
+    Equal records without an id of their own have the same derived id and are no error: they are numbered, as
+    `ReadItems` and `dag.run` do.
+
+    Args:
+        config: the run.
+        dimensions: item dimensions of the dag. If there are none, `Failure`s under `UNUSABLE` tell of the duplicates.
+    """
+
+    def __init__(self, config: RunConfig, dimensions: tuple[str, ...]) -> None:
+        super().__init__()
+        self._config = config
+        self._dimensions = dimensions
+
+    def expand(self, rows: PCollection[Any]) -> Any:
+        unique = beam.ParDo(_Unique(self._config, self._dimensions))
+        unique = unique.with_output_types(Row, **{DUPLICATES: Row, UNUSABLE: Failure})
+        grouped = rows | "Key" >> _keyed() | "Group" >> beam.GroupByKey()
+        return grouped | "Unique" >> unique.with_outputs(DUPLICATES, UNUSABLE, main="rows")
 
 
 class _Unique(beam.DoFn):
-    """(id, rows) → the row if it is the only one, else every one of them to `REJECTED` with all dimensions failed."""
+    """(id, rows) → the row if it is the only one."""
 
-    def __init__(self, dimensions: tuple[str, ...], strict: bool) -> None:
+    def __init__(self, config: RunConfig, dimensions: tuple[str, ...]) -> None:
+        self._config = config
         self._dimensions = dimensions
-        self._strict = strict
+
+    def setup(self) -> None:
+        self._metrics = {name: DimensionMetrics(name) for name in self._dimensions}
 
     def process(
-        self, keyed: tuple[str, Iterable[tuple[int, Row]]], window: Any = beam.DoFn.WindowParam
-    ) -> Iterator[WindowedValue | pvalue.TaggedOutput]:
-        item_id, timed = keyed
-        found = sorted(timed, key=lambda entry: (entry[0], repr(entry[1])))
+        self, keyed: tuple[str, Iterable[Placed]], window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[WindowedValue | pvalue.TaggedOutput[Any, Any]]:
+        item_id, rows = keyed
+        found = list(rows)
         if len(found) == 1:
-            yield _placed(found[0][1], found[0][0], window)
-            return
-        message = f"item {item_id!r}: duplicate id, {len(found)} items have it; ids must be unique, so none of them was analysed"
-        if self._strict:
-            raise StrictModeError(message)
-        for micros, row in found:
-            yield pvalue.TaggedOutput(REJECTED, _placed(self._failed(row.item, message), micros, window))
+            yield _restored(*found[0], window)
+        elif all(row.item.id == derived_id(row.item.content, row.item.metadata) for _, row in found):
+            for occurrence, (place, row) in enumerate(sorted(found, key=lambda entry: entry[0]), start=1):
+                yield _restored(place, replace(row, item=numbered(row.item, occurrence)), window)
+        else:
+            yield from self._rejected(item_id, sorted(found, key=_identity), window)
+
+    def _rejected(
+        self, item_id: str, rows: list[Placed], window: BoundedWindow
+    ) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
+        message = f"item {item_id!r}: duplicate id, {len(rows)} items have it; ids must be unique, so none of them was analysed"
+        stop_if_strict(self._config, message)
+        for place, row in rows:
+            yield pvalue.TaggedOutput(DUPLICATES, _restored(place, self._failed(row.item, message), window))
+            if not self._dimensions:
+                failure = Failure(dimension="input", item_id=item_id, error_class="duplicate_id", message=message)
+                yield pvalue.TaggedOutput(UNUSABLE, _restored(place, failure, window))
 
     def _failed(self, item: Item, message: str) -> Row:
         results = {
             name: Result(dimension=name, item_id=item.id, status="failed", error_class="duplicate_id", message=message)
             for name in self._dimensions
         }
+        for name, result in results.items():
+            self._metrics[name].count(result)
         return Row(item=item, results=results)
 
 
-class _Joined(beam.DoFn):
-    """(id, rows of several branches) → one row with the results of all."""
+class JoinRows(beam.PTransform[Any, Any]):
+    """PCollections of rows → one, joined on the item id. Every row is in each of the branches."""
 
-    def process(
-        self, keyed: tuple[str, Sequence[Iterable[tuple[int, Row]]]], window: Any = beam.DoFn.WindowParam
-    ) -> Iterator[WindowedValue]:
-        timed = [entry for branch in keyed[1] for entry in branch]
-        results: dict[str, Result] = {}
-        for _, row in timed:
-            results.update(row.results)
-        micros, first = timed[0]
-        yield _placed(Row(item=first.item, results=results), micros, window)
-
-
-class UniqueRows(beam.PTransform):
-    """Rows → those whose id is unique in their window, and under `REJECTED` the others, as failed rows.
-
-    Args:
-        dimensions: item dimensions of the dag; all of them failed for a rejected row.
-        strict: raise instead.
-    """
-
-    def __init__(self, dimensions: tuple[str, ...], strict: bool) -> None:
-        super().__init__()
-        self._dimensions = dimensions
-        self._strict = strict
-
-    def expand(self, rows: beam.PCollection) -> Any:
-        unique = beam.ParDo(_Unique(self._dimensions, self._strict)).with_outputs(REJECTED, main="unique")
-        return rows | "Key" >> _keyed() | "Group" >> beam.GroupByKey() | "Unique" >> unique.with_output_types(Row)
-
-
-class JoinRows(beam.PTransform):
-    """PCollections of rows → one, joined on the item id. Every one of them has each id once."""
-
-    def expand(self, branches: Sequence[beam.PCollection]) -> beam.PCollection:
+    def expand(self, branches: Sequence[PCollection[Any]]) -> Any:
         if len(branches) == 1:
             return branches[0]
         keyed = [rows | f"Key {index}" >> _keyed() for index, rows in enumerate(branches)]
@@ -120,9 +140,47 @@ class JoinRows(beam.PTransform):
         return joined | "Merge" >> beam.ParDo(_Joined()).with_output_types(Row)
 
 
-def _keyed() -> beam.PTransform:
-    return beam.ParDo(_TimedRow()).with_output_types(tuple[str, tuple[int, Row]])
+class _Joined(beam.DoFn):
+    """(id, rows of several branches) → a row with the results of all."""
+
+    def process(
+        self, keyed: tuple[str, Sequence[Iterable[Placed]]], window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[WindowedValue]:
+        branches = [list(branch) for branch in keyed[1]]
+        if len(branches[0]) > 1:  # in unbounded input nobody has looked for duplicate ids: never mix two items
+            branches = [sorted(branch, key=_identity) for branch in branches]
+        for parts in zip(*branches, strict=True):
+            place, first = parts[0]
+            results = {name: result for _, row in parts for name, result in row.results.items()}
+            yield _restored(place, Row(item=first.item, results=results), window)
 
 
-def _placed(row: Row, micros: int, window: BoundedWindow) -> WindowedValue:
-    return WindowedValue(row, Timestamp(micros=micros), [window])
+class _PlaceOf(beam.DoFn):
+    """`Row` → (id, the row with its place)."""
+
+    def process(
+        self, row: Row, timestamp: Any = beam.DoFn.TimestampParam, pane: Any = beam.DoFn.PaneInfoParam
+    ) -> Iterator[tuple[str, Placed]]:
+        yield row.item.id, ((timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index), row)
+
+
+def _keyed() -> Any:
+    return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, tuple[tuple[int, int, int, int], Row]])
+
+
+def _restored(place: tuple[int, int, int, int], value: Row | Failure, window: BoundedWindow) -> WindowedValue:
+    micros, byte, index, nonspeculative_index = place
+    pane = PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
+    return WindowedValue(value, Timestamp(micros=micros), (window,), pane)
+
+
+def _identity(entry: Placed) -> tuple[Any, str]:
+    """Orders rows of one id by time and content; the same for a row in all branches."""
+    place, row = entry
+    return place, repr(row.item)
+
+
+def _given_id(element: Any) -> str | None:
+    """The id of an element, if it has one that can be shown."""
+    given = element.id if isinstance(element, Item) else element.get("id") if isinstance(element, Mapping) else None
+    return str(given) if isinstance(given, (str, int)) else None

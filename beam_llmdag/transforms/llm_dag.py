@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 from apache_beam.runners.runner import PipelineRunner
 
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.dag import Dag
-from beam_llmdag.dimension import Dimension
 from beam_llmdag.errors import GraphError
 from beam_llmdag.plan import GlobalStage, ItemStage, Plan, PlanKind, RegroupStage, Stage, make_plan
-from beam_llmdag.result import Result, Row
+from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
-from beam_llmdag.transforms.items import REJECTED, JoinRows, RowsOf, UniqueRows
+from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
+from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.validation import item_spaces
 
 __all__ = ["LLMDag", "Results"]
 
 coders.register()
 
-_LOCAL_RUNNERS = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner", "BundleBasedDirectRunner", "PrismRunner", "InteractiveRunner")
+_LOCAL_RUNNERS = (
+    "DirectRunner",
+    "SwitchingDirectRunner",
+    "FnApiRunner",
+    "BundleBasedDirectRunner",
+    "PrismRunner",
+    "InteractiveRunner",
+)
 
 
 class Results(NamedTuple):
@@ -42,14 +49,14 @@ class Results(NamedTuple):
         regrouped: regroup -> PCollection of `Row`, one per new item.
     """
 
-    items: beam.PCollection
-    globals: beam.PCollection
-    failures: beam.PCollection
-    costs: beam.PCollection
-    regrouped: dict[str, beam.PCollection]
+    items: PCollection[Row]
+    globals: PCollection[Result]
+    failures: PCollection[Failure]
+    costs: PCollection[CostRow]
+    regrouped: dict[str, PCollection[Row]]
 
 
-class LLMDag(beam.PTransform):
+class LLMDag(beam.PTransform[Any, Any]):
     """Runs a dag over a PCollection of items: texts, dicts with `content` (and `id`), or `Item`s.
 
     Ids must be unique (in their window); items whose id is not end as failures. Bounded input is checked for that by a
@@ -102,7 +109,7 @@ class LLMDag(beam.PTransform):
     def default_label(self) -> str:
         return f"LLMDag({self._dag.name})"
 
-    def expand(self, elements: beam.PCollection) -> Results:
+    def expand(self, elements: PCollection[Any]) -> Results:
         local = _is_local(elements.pipeline.runner)
         config = RunConfig(
             dag=self._dag,
@@ -115,7 +122,9 @@ class LLMDag(beam.PTransform):
         kind = self._plan
         if kind == "auto":
             kind = "pipelined" if local or not elements.is_bounded else "staged"
-        return _Wiring(config, make_plan(self._dag.steps, kind), self._most_in_flight).wire(elements)
+        plan = make_plan(self._dag.steps, kind)
+        check_windows(self._dag.name, plan, elements)
+        return _Wiring(config, plan, self._most_in_flight).wire(elements)
 
 
 class _Wiring:
@@ -125,22 +134,23 @@ class _Wiring:
         self._config = config
         self._plan = plan
         self._most_in_flight = most_in_flight
-        self._first: dict[str | None, beam.PCollection] = {}
-        self._rows: dict[str, beam.PCollection] = {}
-        self._answers: dict[str, beam.PCollection] = {}
+        self._first: dict[str | None, PCollection[Any]] = {}
+        self._rows: dict[str, PCollection[Any]] = {}
+        self._answers: dict[str, PCollection[Any]] = {}
 
-    def wire(self, elements: beam.PCollection) -> Results:
-        read = elements | "Items" >> beam.ParDo(RowsOf(self._config.strict)).with_outputs(REJECTED, main="rows")
-        rows = read.rows | "Type rows" >> beam.Map(_same).with_output_types(Row)
-        rejected: list[beam.PCollection] = []
-        if rows.is_bounded:
-            unique = rows | "Unique ids" >> UniqueRows(self._item_dimensions(None), self._config.strict)
-            rows = unique.unique | "Type unique" >> beam.Map(_same).with_output_types(Row)
-            rejected = [unique[REJECTED] | "Type rejected" >> beam.Map(_same).with_output_types(Row)]
-        self._first[None] = rows
+    def wire(self, elements: PCollection[Any]) -> Results:
+        read = elements | "Items" >> RowsOf(self._config)
+        self._first[None] = read.rows
+        duplicates: list[PCollection[Any]] = []
+        unusable = [read[UNUSABLE]]
+        if elements.is_bounded:
+            unique = read.rows | "Unique ids" >> UniqueRows(self._config, self._item_dimensions())
+            self._first[None] = unique.rows
+            duplicates.append(unique[DUPLICATES])
+            unusable.append(unique[UNUSABLE])
         for stage in self._plan.stages:
             self._wire_stage(stage)
-        return self._results(rejected, read[REJECTED])
+        return self._results(duplicates, unusable)
 
     def _wire_stage(self, stage: Stage) -> None:
         sides = {name: self._answers[name] for name in stage.sides}
@@ -148,37 +158,43 @@ class _Wiring:
         if isinstance(stage, ItemStage):
             self._rows[stage.name] = rows | stage.name >> AnswerItems(self._config, stage, sides, self._most_in_flight)
         elif isinstance(stage, GlobalStage):
-            self._answers[stage.name] = rows | stage.name >> AnswerGlobal(self._config, stage, sides, self._most_in_flight)
+            self._answers[stage.name] = rows | stage.name >> AnswerGlobal(
+                self._config, stage, sides, self._most_in_flight
+            )
         elif isinstance(stage, RegroupStage):
-            self._first[stage.name], self._answers[stage.name] = rows | stage.name >> MakeItems(self._config, stage, sides)
+            self._first[stage.name], self._answers[stage.name] = rows | stage.name >> MakeItems(
+                self._config, stage, sides
+            )
 
-    def _joined(self, label: str, space: str | None, branches: tuple[str, ...]) -> beam.PCollection:
+    def _joined(self, label: str, space: str | None, branches: tuple[str, ...]) -> Any:
         if not branches:
             return self._first[space]
         return tuple(self._rows[name] for name in branches) | f"Rows for {label}" >> JoinRows()
 
-    def _results(self, rejected: list[beam.PCollection], unreadable: beam.PCollection) -> Results:
-        spaces = {space: self._joined(f"end of {space or 'items'}", space, leaves) for space, leaves in self._plan.leaves.items()}
+    def _results(self, duplicates: list[PCollection[Any]], unusable: list[PCollection[Any]]) -> Results:
+        spaces = {
+            space: self._joined(f"end of {space or 'items'}", space, leaves)
+            for space, leaves in self._plan.leaves.items()
+        }
         items = spaces.pop(None)
-        if rejected:
-            items = (items, *rejected) | "All items" >> beam.Flatten()
+        if duplicates:
+            items = (items, *duplicates) | "All items" >> beam.Flatten()
         pipeline = items.pipeline
         answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
-        globals_ = (answers | "Globals" >> beam.Flatten(pipeline=pipeline)) | "Type globals" >> beam.Map(_same).with_output_types(Result)
+        globals_ = answers | "Globals" >> beam.Flatten(pipeline=pipeline).with_output_types(Result)
         regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        results = [rows | f"Results of {name or 'items'}" >> ResultsOf() for name, rows in {None: items, **regrouped}.items()]
+        results = [rows | f"Results of {name}" >> ResultsOf() for name, rows in {"items": items, **regrouped}.items()]
         every = (*results, globals_) | "All results" >> beam.Flatten()
-        failures = (every | "Failed" >> FailuresOf(), unreadable) | "Failures" >> beam.Flatten()
+        failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
         return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
 
-    def _item_dimensions(self, space: str | None) -> tuple[str, ...]:
-        steps: Mapping[str, Any] = self._config.dag.steps
-        spaces = item_spaces(steps)
-        return tuple(n for n, step in steps.items() if isinstance(step, Dimension) and step.scope == "item" and spaces[n] == space)
-
-
-def _same(element: Any) -> Any:
-    return element
+    def _item_dimensions(self) -> tuple[str, ...]:
+        """Dimensions of the items that went in."""
+        dag = self._config.dag
+        spaces = item_spaces(dag.steps)
+        return tuple(
+            name for name, dimension in dag.dimensions.items() if dimension.scope == "item" and spaces[name] is None
+        )
 
 
 def _is_local(runner: PipelineRunner) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 
 from beam_llmdag.result import Attempt, Result
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from beam_llmdag.result import CostRow, Failure, Result, Row
 
@@ -31,24 +33,24 @@ def cost_rows(result: Result) -> Iterator[CostRow]:
         yield CostRow(dimension=result.dimension, item_id=result.item_id, attempt=number, what=attempt)
 
 
-class ResultsOf(beam.PTransform):
+class ResultsOf(beam.PTransform[Any, Any]):
     """Rows → their results."""
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: PCollection[Any]) -> Any:
         return rows | beam.FlatMap(_results).with_output_types(Result)
 
 
-class FailuresOf(beam.PTransform):
+class FailuresOf(beam.PTransform[Any, Any]):
     """Results → `Failure`s."""
 
-    def expand(self, results: beam.PCollection) -> beam.PCollection:
+    def expand(self, results: PCollection[Any]) -> Any:
         return results | beam.FlatMap(_failures).with_output_types(Failure)
 
 
-class CostsOf(beam.PTransform):
+class CostsOf(beam.PTransform[Any, Any]):
     """Results → `CostRow`s."""
 
-    def expand(self, results: beam.PCollection) -> beam.PCollection:
+    def expand(self, results: PCollection[Any]) -> Any:
         return results | beam.FlatMap(cost_rows).with_output_types(CostRow)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import IOTypeHints
 
 from beam_llmdag.call import Caller
 from beam_llmdag.dimension import Dimension, Regroup
-from beam_llmdag.errors import StrictModeError
 from beam_llmdag.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of
 from beam_llmdag.item import Item
 from beam_llmdag.plan import GlobalStage, ItemStage, RegroupStage
@@ -20,6 +20,7 @@ from beam_llmdag.regroup import regroup_rows
 from beam_llmdag.result import Result, Row
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.call_fn import CallFn
+from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.walk import walk
 
 __all__ = ["AnswerGlobal", "AnswerItems", "MakeItems"]
@@ -29,7 +30,7 @@ _NO_ROW = Row(item=Item("", ""))
 
 _REPORT = "report"
 
-SideInputs = Mapping[str, beam.PCollection]
+SideInputs = Mapping[str, PCollection[Any]]
 """Global -> its answers, keyed by group."""
 
 
@@ -50,14 +51,10 @@ class _ItemFn(CallFn):
 class _GlobalFn(CallFn):
     """(group, rows) → (group, result) of a global."""
 
-    def answer(self, element: tuple[str, Iterable[Row]], sides: Sides, caller: Caller) -> Coroutine[Any, Any, tuple[str, Result]]:
+    async def answer(self, element: tuple[str, list[Row]], sides: Sides, caller: Caller) -> tuple[str, Result]:
         group, rows = element
-        real = [row for row in rows if row is not _NO_ROW and row.item.id]
-        return self._answer(group, real, sides, caller)
-
-    async def _answer(self, group: str, rows: list[Row], sides: Sides, caller: Caller) -> tuple[str, Result]:
-        steps = self._config.dag.steps
-        return group, await evaluate_global(self._config.dag.dimensions[self._dimensions[0]], rows, sides, steps, caller, group)
+        dag = self._config.dag
+        return group, await evaluate_global(dag.dimensions[self._dimensions[0]], rows, sides, dag.steps, caller, group)
 
     def results(self, made: tuple[str, Result]) -> Iterable[Result]:
         return (made[1],)
@@ -74,18 +71,17 @@ class _RegroupFn(beam.DoFn):
         """None: Beam would take the annotation of `**sides` for that of each side input."""
         return IOTypeHints.empty()
 
-    def process(self, element: tuple[str, Iterable[Row]], **sides: Any) -> Iterator[Any]:
+    def process(self, element: tuple[str, list[Row]], **sides: Any) -> Iterator[Any]:
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        rows = [row for row in element[1] if row.item.id]
-        items, report = regroup_rows(self._regroup, rows, named, self._config.dag.steps)
-        if self._config.strict and report.status == "failed":
-            raise StrictModeError(report.message)
+        items, report = regroup_rows(self._regroup, element[1], named, self._config.dag.steps)
+        if report.status == "failed":
+            stop_if_strict(self._config, report.message or report.dimension)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
         for item in items:
             yield Row(item=item)
 
 
-class AnswerItems(beam.PTransform):
+class AnswerItems(beam.PTransform[Any, Any]):
     """Rows → rows with the answers of one `ItemStage`."""
 
     def __init__(self, config: RunConfig, stage: ItemStage, sides: SideInputs, most_in_flight: int) -> None:
@@ -93,12 +89,15 @@ class AnswerItems(beam.PTransform):
         self._fn = _ItemFn(config, stage, most_in_flight)
         self._sides = sides
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: PCollection[Any]) -> Any:
         return rows | "Answer" >> beam.ParDo(self._fn, **_as_dicts(self._sides)).with_output_types(Row)
 
 
-class AnswerGlobal(beam.PTransform):
-    """Rows → (group, `Result`) of one `GlobalStage`: one, or one per group. No rows in a bounded input: one, skipped."""
+class AnswerGlobal(beam.PTransform[Any, Any]):
+    """Rows → (group, `Result`) of one `GlobalStage`, or one per group.
+
+    Without rows there is one, skipped, if the input is bounded and in one window, and no result in other windows.
+    """
 
     def __init__(self, config: RunConfig, stage: GlobalStage, sides: SideInputs, most_in_flight: int) -> None:
         super().__init__()
@@ -107,17 +106,19 @@ class AnswerGlobal(beam.PTransform):
         self._fn = _GlobalFn(config, (stage.name,), most_in_flight)
         self._sides = sides
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: PCollection[Any]) -> Any:
         answer = beam.ParDo(self._fn, **_as_dicts(self._sides)).with_output_types(tuple[str, Result])
         if self._dimension.per is None:
             return rows | _Gather() | "Answer" >> answer
         dimension: Dimension = self._dimension
         steps = self._steps
-        keyed = rows | "Group of" >> beam.Map(lambda row: (group_of(dimension, row, steps), row)).with_output_types(tuple[str, Row])
-        return keyed | "Gather" >> beam.GroupByKey() | "Answer" >> answer
+        keyed = rows | "Group of" >> beam.Map(lambda row: (group_of(dimension, row, steps), row)).with_output_types(
+            tuple[str, Row]
+        )
+        return keyed | "Gather" >> _GroupRows() | "Answer" >> answer
 
 
-class MakeItems(beam.PTransform):
+class MakeItems(beam.PTransform[Any, Any]):
     """Rows → a tuple: rows of the new items, and (group, report) of one `RegroupStage`."""
 
     def __init__(self, config: RunConfig, stage: RegroupStage, sides: SideInputs) -> None:
@@ -127,22 +128,34 @@ class MakeItems(beam.PTransform):
         self._fn = _RegroupFn(config, regroup)
         self._sides = sides
 
-    def expand(self, rows: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        made = rows | _Gather() | "Regroup" >> beam.ParDo(self._fn, **_as_dicts(self._sides)).with_outputs(_REPORT, main="rows")
-        new_rows = made.rows | "Type rows" >> beam.Map(lambda row: row).with_output_types(Row)
-        report = made[_REPORT] | "Type report" >> beam.Map(lambda report: report).with_output_types(tuple[str, Result])
-        return new_rows | "Spread" >> beam.Reshuffle(), report
+    def expand(self, rows: PCollection[Any]) -> Any:
+        regroup = beam.ParDo(self._fn, **_as_dicts(self._sides))
+        regroup = regroup.with_output_types(Row, **{_REPORT: tuple[str, Result]})
+        made = rows | _Gather() | "Regroup" >> regroup.with_outputs(_REPORT, main="rows")
+        return made.rows | "Spread" >> beam.Reshuffle(), made[_REPORT]
 
 
-class _Gather(beam.PTransform):
+class _Gather(beam.PTransform[Any, Any]):
     """Rows → ("", all rows) per window; in the global window of a bounded input also where there are none."""
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: PCollection[Any]) -> Any:
         keyed = rows | "Key" >> beam.Map(lambda row: (NO_GROUP, row)).with_output_types(tuple[str, Row])
         if rows.is_bounded and isinstance(rows.windowing.windowfn, GlobalWindows):
             end = rows.pipeline | "End" >> beam.Create([(NO_GROUP, _NO_ROW)]).with_output_types(tuple[str, Row])
             keyed = (keyed, end) | "With end" >> beam.Flatten()
-        return keyed | "Gather" >> beam.GroupByKey()
+        return keyed | "Gather" >> _GroupRows()
+
+
+class _GroupRows(beam.PTransform[Any, Any]):
+    """(group, row) → (group, list of rows). A list, since a runner may let nobody but the bundle's thread iterate."""
+
+    def expand(self, keyed: PCollection[Any]) -> Any:
+        grouped = keyed | "Group" >> beam.GroupByKey()
+        return grouped | "Rows" >> beam.MapTuple(_real_rows).with_output_types(tuple[str, list[Row]])
+
+
+def _real_rows(group: str, rows: Iterable[Row]) -> tuple[str, list[Row]]:
+    return group, [row for row in rows if row.item.id]
 
 
 def _as_dicts(sides: SideInputs) -> dict[str, pvalue.AsDict]:

@@ -61,14 +61,27 @@ def test_two_columns_with_one_name_are_an_error():
         list(table_rows(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])))
 
 
-def test_a_map_with_a_key_twice_is_an_error_that_names_the_column():
-    with pytest.raises(InputError, match=r"column 'x' of type map.*a map has a key twice: \['k', 'k'\]"):
-        column([[("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64()))
+@pytest.mark.parametrize(
+    ("values", "type_", "said"),
+    [
+        ([[("k", 1)], [("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64()), "a map has a key twice: ['k', 'k']"),
+        ([0, 2**62], pa.timestamp("s"), "date value out of range"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_an_error_in_place_of_its_own_row(values, type_, said):
+    table = pa.table({"id": ["a", "b"], "x": pa.array(values, type_)})
+    first, second = table_rows(table)
+    assert first["id"] == "a"
+    assert isinstance(second, InputError)
+    assert str(second).startswith("column 'x' of type ")
+    assert said in str(second)
 
 
-def test_a_time_beyond_the_year_9999_is_an_error_that_names_the_column():
-    with pytest.raises(InputError, match="column 'x' of type timestamp"):
-        column([2**62], pa.timestamp("s"))
+def test_text_that_is_not_utf8_is_an_error_in_place_of_its_own_row():
+    broken = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff"))
+    first, second = table_rows(pa.table({"x": broken}))
+    assert first == {"x": "a"}
+    assert isinstance(second, InputError)
 
 
 def test_the_rows_do_not_depend_on_pandas():

@@ -94,6 +94,12 @@ def test_an_arrow_table_becomes_items():
     assert items_from(table) == [Item("9007199254740993", "x", {"day": "2026-03-29"})]
 
 
+def test_a_value_of_a_table_that_cannot_be_read_is_an_error_that_names_its_row():
+    table = pa.table({"content": ["x", "y"], "at": pa.array([0, 2**62], pa.timestamp("us"))})
+    with pytest.raises(InputError, match=r"row 1 \(counted from 0\): column 'at' of type timestamp"):
+        items_from(table)
+
+
 def test_no_records_are_no_items():
     """Case inputs-09."""
     assert items_from([]) == []

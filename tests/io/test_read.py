@@ -103,6 +103,15 @@ def test_a_null_id_in_parquet_is_a_failure_that_names_its_row(tmp_path):
     check(tmp_path / "in.parquet", [Item("a", "x")], [bad(where, message)])
 
 
+def test_a_value_in_parquet_that_cannot_be_read_is_a_failure_of_its_row(tmp_path):
+    at = pa.array([0, 2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": ["a", "b"], "content": ["x", "y"], "at": at}), tmp_path / "in.parquet")
+    where = "in.parquet:row 1 (counted from 0 in its row group)"
+    message = "column 'at' of type timestamp[us]: date value out of range"
+    expected = [Item("a", "x", {"at": "1970-01-01T00:00:00"})]
+    check(tmp_path / "in.parquet", expected, [bad(where, message)])
+
+
 def test_a_parquet_file_with_no_rows_has_no_items(tmp_path):
     """Case inputs-09."""
     table = pa.table({"id": pa.array([], pa.string()), "content": pa.array([], pa.string())})

@@ -38,9 +38,9 @@ def test_openai_also_gets_milliseconds_and_google_gets_retry_info(raw):
     with Simulator(limits=RateLimit(requests=1, period_seconds=0.5), clock=FakeClock()) as sim:
         raw.ask(sim, "openai-chat")
         got = raw.ask(sim, "openai-chat")
-        assert (got.headers["retry-after"], got.headers["retry-after-ms"]) == ("1", "501")
+        assert (got.headers["retry-after"], got.headers["retry-after-ms"]) == ("1", "500")
         details = raw.ask(sim, "google").json["error"]["details"]
-        assert details[-1] == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.501s"}
+        assert details[-1] == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.5s"}
 
 
 def test_the_wait_that_is_asked_for_is_enough(raw):
@@ -91,7 +91,7 @@ def test_an_answer_may_overdraw_the_output_tokens_and_the_next_one_waits(raw):
 
 
 def test_anthropics_headers_are_on_every_answer(raw):
-    limits = RateLimit(requests=2, input_tokens=600, output_tokens=60)
+    limits = RateLimit(requests=2, input_tokens=600, output_tokens=30)
     with Simulator(lambda request: answered(), limits=limits, clock=FakeClock(start=1_800_000_000)) as sim:
         for status in (200, 200, 429):
             got = raw.ask(sim, prompt="x" * 39)
@@ -100,15 +100,15 @@ def test_anthropics_headers_are_on_every_answer(raw):
         "anthropic-ratelimit-requests-limit": "2",
         "anthropic-ratelimit-requests-remaining": "0",
         "anthropic-ratelimit-requests-reset": "2027-01-15T08:01:00Z",
-        "anthropic-ratelimit-tokens-limit": "60",
-        "anthropic-ratelimit-tokens-remaining": "58",
-        "anthropic-ratelimit-tokens-reset": "2027-01-15T08:00:02Z",
+        "anthropic-ratelimit-tokens-limit": "30",
+        "anthropic-ratelimit-tokens-remaining": "28",
+        "anthropic-ratelimit-tokens-reset": "2027-01-15T08:00:04Z",
         "anthropic-ratelimit-input-tokens-limit": "600",
         "anthropic-ratelimit-input-tokens-remaining": "580",
         "anthropic-ratelimit-input-tokens-reset": "2027-01-15T08:00:02Z",
-        "anthropic-ratelimit-output-tokens-limit": "60",
-        "anthropic-ratelimit-output-tokens-remaining": "58",
-        "anthropic-ratelimit-output-tokens-reset": "2027-01-15T08:00:02Z",
+        "anthropic-ratelimit-output-tokens-limit": "30",
+        "anthropic-ratelimit-output-tokens-remaining": "28",
+        "anthropic-ratelimit-output-tokens-reset": "2027-01-15T08:00:04Z",
     }
 
 

@@ -47,8 +47,8 @@ class Everything(BaseModel):
 
 class Node(BaseModel):
     name: str
-    children: list["Node"]
-    parent: "Node | None"
+    children: list[Node]
+    parent: Node | None
 
 
 def samples(schema: dict[str, Any], count: int = 200) -> list[Any]:
@@ -110,7 +110,7 @@ def test_gemini_s_capitals_and_nullable_are_understood():
 
 def test_a_number_without_bounds_is_a_share_and_a_whole_one_a_rating():
     assert all(0 <= value <= 1 for value in samples({"type": "number"}))
-    assert {value for value in samples({"type": "integer"})} == {0, 1, 2, 3, 4, 5}
+    assert set(samples({"type": "integer"})) == {0, 1, 2, 3, 4, 5}
 
 
 def test_a_reference_to_nowhere_is_an_error():

@@ -71,7 +71,9 @@ def test_stopping_hangs_up_on_those_who_wait(raw):
 
     (error,) = asyncio.run(wait_and_stop())
     assert isinstance(error, OSError)
-    assert sim.requests[0].closed_by_client_at is None
+    (seen,) = sim.requests
+    assert (seen.status, seen.closed_by_client_at, sim.in_flight) == (None, None, 0)
+    assert seen.finished_at is not None
 
 
 def test_an_unknown_path_is_not_found(raw):

@@ -1,0 +1,219 @@
+"""One call, once: permit → provider with time-out → stop reason → parse → validate → price."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import CallError
+from beam_llmdag.given_up import GivenUp
+from beam_llmdag.limits import Limits
+from beam_llmdag.model import Answer, Model, Request
+from beam_llmdag.output import read_answer
+from beam_llmdag.prices import PriceTable
+from beam_llmdag.providers.base import Provider
+from beam_llmdag.result import Attempt
+from beam_llmdag.schema import Output
+from beam_llmdag.usage import Usage
+
+__all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "checked", "shortened", "unsent"]
+
+LONGEST_MESSAGE = 800
+"""Characters of an error text, so that it is short of 1,000 with the names of dimension, item and model before it."""
+
+_SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
+_NOTHING = Usage()
+_GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one call.
+
+    Attributes:
+        attempt: the line of the bill.
+        data: the validated answer; None if there is none.
+        text: the answer as it came, good or not; None if none came.
+        error: why there is no data.
+    """
+
+    attempt: Attempt
+    data: Any = None
+    text: str | None = None
+    error: CallError | None = None
+
+
+class Attempts:
+    """Makes calls, one at a time for each who asks. Belongs to one event loop.
+
+    Args:
+        prices: what calls cost.
+        limits: permits.
+        clock: time.
+    """
+
+    def __init__(self, *, prices: PriceTable, limits: Limits, clock: Clock) -> None:
+        self._prices = prices
+        self._limits = limits
+        self._clock = clock
+        self._given_up = GivenUp(clock)
+
+    async def make(
+        self, provider: Provider, request: Request, output: Output, seconds: float, lost: Callable[[Attempt], None]
+    ) -> Outcome:
+        """Asks once; whatever the provider does becomes an `Outcome`.
+
+        Args:
+            provider: who is asked.
+            request: what is asked.
+            output: what the answer must be.
+            seconds: longest wait for the answer, once there is a permit.
+            lost: is told of the attempt if the call is cancelled from outside: it may be billed.
+        """
+        model = request.model
+        asked = self._clock.monotonic()
+        async with self._limits.permits(model, provider.default_in_flight):
+            verdict = self._given_up.verdict(model)
+            if verdict is not None:
+                return Outcome(unsent(model.spec, verdict), error=verdict)
+            began = self._clock.monotonic()
+            try:
+                said = await self._answer(provider, request, seconds)
+            except asyncio.CancelledError:
+                lost(self._attempt(model, None, _CANCELLED, began - asked, self._clock.monotonic() - began))
+                raise
+            took = self._clock.monotonic() - began
+        error = said if isinstance(said, CallError) else None
+        answer = said if isinstance(said, Answer) else None
+        self._given_up.learn(model, error)
+        data = None
+        if answer is not None:
+            try:
+                data = checked(answer, output)
+            except CallError as bad:
+                error = bad
+        attempt = self._attempt(model, answer, error, began - asked, took)
+        return Outcome(attempt, data, None if answer is None else answer.text, error)
+
+    async def _answer(self, provider: Provider, request: Request, seconds: float) -> Answer | CallError:
+        try:
+            async with asyncio.timeout(seconds) as timer:
+                return await provider.answer(request)
+        except CallError as error:
+            raised: BaseException = error
+        except TimeoutError as error:
+            raised = CallError("timeout", f"no answer within {seconds:g} seconds" if timer.expired() else _told(error))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raised = error  # nobody cancelled us: it comes from inside of the provider
+        except Exception as error:  # a provider that breaks its contract costs this call, not the bundle
+            raised = error
+        failure = raised if isinstance(raised, CallError) else CallError("connection", _told(raised))
+        return _redacted(failure, provider.key())
+
+    def _attempt(
+        self, model: Model, answer: Answer | None, error: CallError | None, waited: float, took: float
+    ) -> Attempt:
+        usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
+        request_id = answer.request_id if answer is not None else None if error is None else error.request_id
+        cost = self._prices.cost(model.spec, usage, at=self._clock.now())
+        if error is None:
+            return Attempt(
+                model=model.spec,
+                usage=usage,
+                cost_nano_usd=cost,
+                request_id=request_id,
+                latency_seconds=took,
+                waited_seconds=waited,
+            )
+        return Attempt(
+            model=model.spec,
+            error_class=error.error_class,
+            message=error.message,
+            http_status=error.http_status,
+            request_id=request_id,
+            usage=usage,
+            cost_nano_usd=cost,
+            sent=error.sent,
+            latency_seconds=took,
+            waited_seconds=waited,
+        )
+
+
+_CANCELLED = CallError("timeout", "cancelled before an answer came")
+
+
+def checked(answer: Answer, output: Output) -> Any:
+    """The data in an answer, whose stop reason is read first.
+
+    Raises:
+        CallError: `refused`, `truncated`, `invalid_answer`, or `user_function` if a validator of the user broke.
+    """
+    if answer.stop == "refusal":
+        raise CallError("refused", shortened(f"the model refused: {answer.refusal or answer.text or 'no reason given'}"))
+    if answer.stop == "length":
+        raise CallError("truncated", "the answer was cut off at its limit of length; raise max_tokens")
+    try:
+        return read_answer(answer.text, output)
+    except CallError as error:
+        raise CallError(error.error_class, shortened(error.message)) from None
+    except RecursionError:
+        raise CallError("invalid_answer", "the answer is nested too deeply to be read") from None
+    except Exception as error:  # validators are the user's code
+        raise CallError("user_function", shortened(f"checking the answer raised {_told(error)}")) from error
+
+
+def unsent(model: str, error: CallError) -> Attempt:
+    """The attempt that was not made, because `error` is known to come of it."""
+    return Attempt(
+        model=model,
+        error_class=error.error_class,
+        message=error.message,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        usage=_NOTHING,
+        cost_nano_usd=0,
+        sent=False,
+    )
+
+
+def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """`text`, cut to `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _usage_of_failure(error: CallError) -> Usage | None:
+    """Tokens of a call without an answer; None if nobody knows.
+
+    A vendor does not bill what it rejects; when the time ran out, somebody may have worked all the same.
+    """
+    if error.usage is not None:
+        return error.usage
+    status = error.http_status
+    rejected = status is not None and status >= 400 and status not in _GAVE_UP_WAITING and error.error_class != "timeout"
+    return _NOTHING if rejected or not error.sent else None
+
+
+def _redacted(error: CallError, secret: str | None) -> CallError:
+    """`error` without the key, which some vendors echo, and not too long."""
+    message = error.message
+    if secret and len(secret) >= _SHORTEST_SECRET:
+        message = message.replace(secret, "[key]")
+    return CallError(
+        error.error_class,
+        shortened(message),
+        http_status=error.http_status,
+        request_id=error.request_id,
+        retry_after_seconds=error.retry_after_seconds,
+        usage=error.usage,
+        sent=error.sent,
+    )
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

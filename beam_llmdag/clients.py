@@ -1,0 +1,93 @@
+"""Provider clients of a run in one process, made on first use, and outputs in the dialect of each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from beam_llmdag.errors import CallError, LLMDagError
+from beam_llmdag.model import Model, WireSchema
+from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
+from beam_llmdag.schema import Output
+
+__all__ = ["Clients", "WireOutput"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WireOutput:
+    """An output in a provider's dialect, and the same as JSON text."""
+
+    schema: WireSchema
+    text: str
+
+
+class Clients:
+    """The clients of one run. Belongs to one event loop.
+
+    Args:
+        factories: the dag's own providers, by name.
+    """
+
+    def __init__(self, factories: Mapping[str, ProviderFactory]) -> None:
+        self._factories = factories
+        self._providers: dict[tuple[str, str | None, str | None], Provider] = {}
+        # by the object itself: an id() is used again when a copy of the graph that another DoFn had is gone
+        self._outputs: WeakKeyDictionary[Output, dict[Provider, WireOutput]] = WeakKeyDictionary()
+
+    def provider(self, model: Model) -> Provider:
+        """The client for a model.
+
+        Raises:
+            CallError: `bad_request`, if there is no such provider or it cannot be made.
+        """
+        key = (model.spec, model.base_url, model.api_key_env)
+        provider = self._providers.get(key)
+        if provider is None:
+            try:
+                provider = find_provider(model.provider, self._factories)(model)
+            except Exception as error:  # a third party's factory may raise anything; it costs the calls to its models
+                raise _unusable(model, error) from error
+            self._providers[key] = provider
+        return provider
+
+    def output(self, output: Output, model: Model) -> WireOutput | None:
+        """An output as the model's provider is asked for it; None for plain text.
+
+        Raises:
+            CallError: `bad_request`, if the provider cannot be asked for it.
+        """
+        if output.schema is None:
+            return None
+        known = self._outputs.setdefault(output, {})
+        provider = self.provider(model)
+        found = known.get(provider)
+        if found is None:
+            try:
+                schema = provider.wire_schema(output.schema)
+            except Exception as error:  # as above
+                raise _unusable(model, error) from error
+            found = known[provider] = WireOutput(schema, json.dumps(schema.schema, ensure_ascii=False))
+        return found
+
+    def endpoint(self, model: Model) -> str | None:
+        """The server that a model's requests go to; None for the vendor's own."""
+        return model.base_url or self.provider(model).endpoint
+
+    async def aclose(self) -> None:
+        """Closes all clients. One that cannot be closed does not keep the others open."""
+        providers = list(self._providers.values())
+        self._providers.clear()
+        for error in await asyncio.gather(*(provider.aclose() for provider in providers), return_exceptions=True):
+            if error is not None:
+                _log.warning("a client was not closed: %s", type(error).__name__)
+
+
+def _unusable(model: Model, error: Exception) -> CallError:
+    told = str(error) if isinstance(error, LLMDagError) else f"{type(error).__name__}: {error}"
+    return CallError("bad_request", told or f"{model.spec} cannot be used", sent=False)
