@@ -19,7 +19,7 @@ from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
 from beam_llmdag.usage import Usage
 
-__all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "checked", "shortened", "unsent"]
+__all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "Patience", "checked", "shortened", "unsent"]
 
 LONGEST_MESSAGE = 800
 """Characters of an error text, so that it is short of 1,000 with the names of dimension, item and model before it."""
@@ -46,6 +46,19 @@ class Outcome:
     error: CallError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer is waited for.
+
+    Attributes:
+        seconds: the longest wait.
+        end: what is said when it is over, in words that do not depend on how the time was spent.
+    """
+
+    seconds: float
+    end: str
+
+
 class Attempts:
     """Makes calls, one at a time for each who asks. Belongs to one event loop.
 
@@ -62,7 +75,7 @@ class Attempts:
         self._given_up = GivenUp(clock)
 
     async def make(
-        self, provider: Provider, request: Request, output: Output, seconds: float, lost: Callable[[Attempt], None]
+        self, provider: Provider, request: Request, output: Output, patience: Patience, lost: Callable[[Attempt], None]
     ) -> Outcome:
         """Asks once; whatever the provider does becomes an `Outcome`.
 
@@ -70,7 +83,7 @@ class Attempts:
             provider: who is asked.
             request: what is asked.
             output: what the answer must be.
-            seconds: longest wait for the answer, once there is a permit.
+            patience: longest wait for the answer, once there is a permit.
             lost: is told of the attempt if the call is cancelled from outside: it may be billed.
         """
         model = request.model
@@ -81,7 +94,7 @@ class Attempts:
                 return Outcome(unsent(model.spec, verdict), error=verdict)
             began = self._clock.monotonic()
             try:
-                said = await self._answer(provider, request, seconds)
+                said = await self._answer(provider, request, patience)
             except asyncio.CancelledError:
                 lost(self._attempt(model, None, _CANCELLED, began - asked, self._clock.monotonic() - began))
                 raise
@@ -98,14 +111,14 @@ class Attempts:
         attempt = self._attempt(model, answer, error, began - asked, took)
         return Outcome(attempt, data, None if answer is None else answer.text, error)
 
-    async def _answer(self, provider: Provider, request: Request, seconds: float) -> Answer | CallError:
+    async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
         try:
-            async with asyncio.timeout(seconds) as timer:
+            async with asyncio.timeout(patience.seconds) as timer:
                 return await provider.answer(request)
         except CallError as error:
             raised: BaseException = error
         except TimeoutError as error:
-            raised = CallError("timeout", f"no answer within {seconds:g} seconds" if timer.expired() else _told(error))
+            raised = CallError("timeout", patience.end if timer.expired() else _told(error))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from beam_llmdag.attempt import LONGEST_MESSAGE, Attempts, Outcome, checked, shortened
+from beam_llmdag.attempt import LONGEST_MESSAGE, Attempts, Outcome, Patience, checked, shortened
 from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
@@ -183,7 +183,7 @@ class Caller:
                 return outcome
             delay = self._retry.delay_seconds(tries, error, self._rng)
             if asking.left_seconds is not None and delay >= asking.left_seconds:
-                return outcome  # the next model may answer in the time that is left
+                return replace(outcome, error=_too_late(error))  # the next model may answer in the time that is left
             if delay > 0:
                 await self._clock.sleep(delay)
                 asking.spend(delay)
@@ -191,21 +191,17 @@ class Caller:
     async def _attempt(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
         """Makes one call; enters it in the reply, the store and the ledger."""
         question, reply = asking.question, asking.reply
-        seconds = request.model.timeout_seconds
-        if asking.left_seconds is not None:
-            seconds = min(seconds, asking.left_seconds)
+        patience, is_last = asking.patience(request.model)
 
         def lost(attempt: Attempt) -> None:
             if self._store is not None and key is not None:
                 self._record_soon(self._store.record(key, question.dimension, attempt))
 
         provider = self._clients.provider(request.model)
-        outcome = await self._attempts.make(provider, request, question.output, seconds, lost)
+        outcome = await self._attempts.make(provider, request, question.output, patience, lost)
         attempt = outcome.attempt
         reply.attempts.append(attempt)
-        asking.spend(attempt.latency_seconds)
-        if attempt.error_class == "timeout" and asking.left_seconds is not None and seconds < request.model.timeout_seconds:
-            asking.spend(asking.left_seconds)
+        asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         if self._store is not None and key is not None:
             if outcome.error is None and outcome.text is not None:
                 stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text)
@@ -255,6 +251,13 @@ class _Tries:
     def time_is_up(self) -> bool:
         return self.left_seconds is not None and self.left_seconds <= 0
 
+    def patience(self, model: Model) -> tuple[Patience, bool]:
+        """How long to wait for an answer of `model`, and whether no time is left after that."""
+        seconds = model.timeout_seconds
+        if self.left_seconds is not None and self.left_seconds <= seconds:
+            return Patience(self.left_seconds, "no answer before the deadline"), True
+        return Patience(seconds, f"no answer within {seconds:g} seconds"), False
+
     def spend(self, seconds: float) -> None:
         if self.left_seconds is not None:
             self.left_seconds -= seconds
@@ -293,6 +296,18 @@ def _with_complaint(request: Request, outcome: Outcome) -> Request:
     said = (outcome.text or "").strip()
     turns = (Message("assistant", said), Message("user", complaint)) if said else (Message("user", complaint),)
     return replace(request, messages=(*request.messages, *turns))
+
+
+def _too_late(error: CallError) -> CallError:
+    """`error`, after which nobody tried again because of the deadline."""
+    return CallError(
+        error.error_class,
+        f"{error.message}; the wait before another try would outlast the deadline",
+        http_status=error.http_status,
+        request_id=error.request_id,
+        usage=error.usage,
+        sent=error.sent,
+    )
 
 
 def _failure(failures: Sequence[tuple[str, CallError]], deadline_seconds: float | None) -> CallError:

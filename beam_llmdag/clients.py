@@ -11,12 +11,14 @@ from weakref import WeakKeyDictionary
 
 from beam_llmdag.errors import CallError, LLMDagError
 from beam_llmdag.model import Model, WireSchema
-from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
+from beam_llmdag.providers.base import Addressed, Provider, ProviderFactory, find_provider
 from beam_llmdag.schema import Output
 
 __all__ = ["Clients", "WireOutput"]
 
 _log = logging.getLogger(__name__)
+
+_ModelKey = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class Clients:
 
     def __init__(self, factories: Mapping[str, ProviderFactory]) -> None:
         self._factories = factories
-        self._providers: dict[tuple[str, str | None, str | None], Provider] = {}
+        self._providers: dict[_ModelKey, Provider] = {}
         # by the object itself: an id() is used again when a copy of the graph that another DoFn had is gone
-        self._outputs: WeakKeyDictionary[Output, dict[Provider, WireOutput]] = WeakKeyDictionary()
+        self._outputs: WeakKeyDictionary[Output, dict[_ModelKey, WireOutput]] = WeakKeyDictionary()
 
     def provider(self, model: Model) -> Provider:
         """The client for a model.
@@ -46,7 +48,7 @@ class Clients:
         Raises:
             CallError: `bad_request`, if there is no such provider or it cannot be made.
         """
-        key = (model.spec, model.base_url, model.api_key_env)
+        key = _key(model)
         provider = self._providers.get(key)
         if provider is None:
             try:
@@ -65,19 +67,21 @@ class Clients:
         if output.schema is None:
             return None
         known = self._outputs.setdefault(output, {})
-        provider = self.provider(model)
-        found = known.get(provider)
+        key = _key(model)
+        found = known.get(key)
         if found is None:
+            provider = self.provider(model)
             try:
                 schema = provider.wire_schema(output.schema)
             except Exception as error:  # as above
                 raise _unusable(model, error) from error
-            found = known[provider] = WireOutput(schema, json.dumps(schema.schema, ensure_ascii=False))
+            found = known[key] = WireOutput(schema, json.dumps(schema.schema, ensure_ascii=False))
         return found
 
     def endpoint(self, model: Model) -> str | None:
         """The server that a model's requests go to; None for the vendor's own."""
-        return model.base_url or self.provider(model).endpoint
+        provider = self.provider(model)
+        return provider.endpoint if isinstance(provider, Addressed) else model.base_url
 
     async def aclose(self) -> None:
         """Closes all clients. One that cannot be closed does not keep the others open."""
@@ -86,6 +90,11 @@ class Clients:
         for error in await asyncio.gather(*(provider.aclose() for provider in providers), return_exceptions=True):
             if error is not None:
                 _log.warning("a client was not closed: %s", type(error).__name__)
+
+
+def _key(model: Model) -> _ModelKey:
+    """What a client is made for."""
+    return (model.spec, model.base_url, model.api_key_env)
 
 
 def _unusable(model: Model, error: Exception) -> CallError:

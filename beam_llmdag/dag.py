@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from beam_llmdag.dimension import ABSENT, RESERVED, Dimension, Function, OnMissi
 from beam_llmdag.errors import GraphError
 from beam_llmdag.explain import explain
 from beam_llmdag.model import Effort, Model, as_model
+from beam_llmdag.order import step_needs
 from beam_llmdag.plan import PlanKind
 from beam_llmdag.prices import Price, PriceTable
 from beam_llmdag.providers.base import ProviderFactory, find_provider
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dag"]
 
-_COLUMNS = frozenset({"id", "content", "metadata", "source_ids"})
+_TAKEN = RESERVED | {"id", "content", "metadata", "source_ids", "input"}
+"""Names that no step may have: parameters, columns of a result, and the `dimension` of an unreadable record."""
 
 
 class Dag:
@@ -74,9 +77,9 @@ class Dag:
     ) -> Any:
         """Declares a dimension, as a decorator of its prompt function.
 
-        The parameters of the function name what it needs: `item` (in a global: `items`, a list) and other dimensions. An
-        item dimension gets the answer of another one about the same item, or of a global. A global gets an aligned list
-        per item dimension. It returns the prompt: a text, or a list of texts, `Image`s and `Message`s.
+        The parameters of the function name what it needs: `item` (in a global: `items`, a list) and other dimensions.
+        An item dimension gets the answer of another one about the same item, or of a global. A global gets an aligned
+        list per item dimension. It returns the prompt: a text, or a list of texts, `Image`s and `Message`s.
 
         Args:
             output: pydantic class, JSON schema, Enum, Literal, any type pydantic knows, or `str` for plain text.
@@ -89,8 +92,8 @@ class Dag:
             on_failure: a value, or a function of the same kind of parameters (and `error`), used when the dimension
                 failed; the result is marked `fallback`.
             after: dimensions that must have ended before, whatever came of them.
-            on_missing: what to do if a dependency failed or was skipped: `"skip"` this one too, `"fail"`, or `"run"` with
-                None in its place. In a global: leave the item out, fail, or run with None for the item.
+            on_missing: what to do if a dependency failed or was skipped: `"skip"` this one too, `"fail"`, or `"run"`
+                with None in its place. In a global: leave the item out, fail, or run with None for the item.
             system: system text, behind the model's own.
             temperature, max_tokens, effort, timeout_seconds, attempts: over those of the model.
             deadline_seconds: longest time for all tries and fallbacks together.
@@ -105,7 +108,7 @@ class Dag:
         """
 
         def declare(prompt: Callable[..., Any]) -> Dimension:
-            step_name = self._new_name(name or getattr(prompt, "__name__", ""), "dimension")
+            step_name = self._new_name(name, prompt, "dimension")
             where = f"dimension {step_name!r}"
             try:
                 declared = Output(output)
@@ -116,12 +119,12 @@ class Dag:
                 prompt=Function.of(prompt, f"prompt of {where}"),
                 output=declared,
                 scope=scope,
-                over=over.name if isinstance(over, Regroup) else over,
+                over=None if over is None else _name_of(over, f"over of {where}"),
                 per=None if per is None else Function.of(per, f"per of {where}"),
                 model=self._model_of(model, where),
                 skip_if=None if skip_if is None else Function.of(skip_if, f"skip_if of {where}"),
                 on_failure=Function.of(on_failure, f"on_failure of {where}") if callable(on_failure) else on_failure,
-                after=tuple(step if isinstance(step, str) else step.name for step in after),
+                after=_names_of(after, f"after of {where}"),
                 on_missing=on_missing,
                 system=system,
                 temperature=temperature,
@@ -156,12 +159,13 @@ class Dag:
         """
 
         def declare(regroup: Callable[..., Any]) -> Regroup:
-            step_name = self._new_name(name or getattr(regroup, "__name__", ""), "regroup")
+            step_name = self._new_name(name, regroup, "regroup")
             step = Regroup(
                 name=step_name,
                 function=Function.of(regroup, f"regroup {step_name!r}"),
-                over=over.name if isinstance(over, Regroup) else over,
+                over=None if over is None else _name_of(over, f"over of regroup {step_name!r}"),
             )
+            validation.check_regroup(step)
             self.steps[step_name] = step
             return step
 
@@ -182,7 +186,7 @@ class Dag:
 
     def needs(self, name: str) -> tuple[str, ...]:
         """Names of all steps that must have ended before step `name` starts."""
-        return tuple(validation.step_needs(self.steps[name]))
+        return tuple(step_needs(self.steps[name]))
 
     def levels(self) -> list[list[str]]:
         """Steps that can run at the same time, level by level."""
@@ -238,16 +242,26 @@ class Dag:
         return run_dag(self, items, **options)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
+        try:
+            return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
+        except GraphError:  # a notebook shows dags that are not finished, too
+            return {"text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Dag({self.name!r}: {', '.join(self.steps) or 'no dimensions yet'})"
 
-    def _new_name(self, name: str, kind: str) -> str:
-        if not name.isidentifier():
+    def _new_name(self, given: str | None, function: Callable[..., Any], kind: str) -> str:
+        if not callable(function) or isinstance(function, type):
+            raise GraphError(
+                f"@dag.{kind} stands above a function; its other arguments need their names, not {function!r:.100}"
+            )
+        name = getattr(function, "__name__", "") if given is None else given
+        if not name.isidentifier() or keyword.iskeyword(name):
             raise GraphError(f"{kind} {name!r}: a name is a Python identifier; give one with name='…'")
-        if name in RESERVED or name in _COLUMNS:
-            raise GraphError(f"{kind} {name!r}: the name is taken by the package ({', '.join(sorted(RESERVED | _COLUMNS))})")
+        if name in _TAKEN:
+            raise GraphError(
+                f"{kind} {name!r}: the name is taken by the package ({', '.join(sorted(_TAKEN))}); choose another"
+            )
         if name in self.steps:
             raise GraphError(f"{kind} {name!r} is declared twice in dag {self.name!r}: give one of them another name")
         return name
@@ -274,3 +288,17 @@ class Dag:
                     provider.wire_schema(dimension.output.schema)
             except GraphError as error:
                 raise GraphError(f"dimension {dimension.name!r}, model {model.spec!r}: {error}") from None
+
+
+def _name_of(step: Dimension | Regroup | str, where: str) -> str:
+    if isinstance(step, (Dimension, Regroup)):
+        return step.name
+    if isinstance(step, str):
+        return step
+    raise GraphError(f"{where}: name a declared step, or give it, not {type(step).__name__}: {step!r:.100}")
+
+
+def _names_of(steps: Iterable[Dimension | Regroup | str], where: str) -> tuple[str, ...]:
+    if isinstance(steps, (str, Dimension, Regroup)):
+        raise GraphError(f"{where} is a list: write [{_name_of(steps, where)!r}]")
+    return tuple(_name_of(step, where) for step in steps)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.model import Effort, Model
+from beam_llmdag.model import Effort, Model, as_model
 from beam_llmdag.schema import Output
 
 __all__ = ["ABSENT", "RESERVED", "Dimension", "Function", "OnMissing", "Regroup", "Scope", "Step"]
@@ -33,33 +34,47 @@ class _Absent:
 ABSENT = _Absent()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A user's function and the names of its parameters.
 
-    A parameter with a default value that names no dimension is the function's own business, as in
-    `lambda item, labels=LABELS: …`.
+    Attributes:
+        call: the function.
+        label: what it is called in errors, for example `"prompt of dimension 'topics'"`.
+        parameters: names of the parameters that it is called with.
+        fixed: names of the parameters with a default value: the function's own business, as in
+            `lambda item, labels=LABELS: …`. They are no dependencies.
     """
 
     call: Callable[..., Any]
+    label: str
     parameters: tuple[str, ...]
+    fixed: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, call: Callable[..., Any], where: str) -> Function:
-        """Reads the parameters of `call`; `where` names it in errors.
+    def of(cls, call: Callable[..., Any], label: str) -> Function:
+        """Reads the parameters of `call`.
 
         Raises:
-            GraphError: `call` is not callable, or takes `*args`, `**kwargs` or positional-only parameters.
+            GraphError: `call` is no function, or an async one, or takes `*args`, `**kwargs` or positional-only
+                parameters.
         """
-        if not callable(call):
-            raise GraphError(f"{where} must be a function, not {type(call).__name__}: {call!r}")
-        names = []
-        for name, parameter in inspect.signature(call).parameters.items():
+        if not callable(call) or isinstance(call, type):
+            raise GraphError(f"{label} must be a function, not {type(call).__name__}: {call!r}")
+        if inspect.iscoroutinefunction(call):
+            raise GraphError(f"{label} is async: write it with a plain 'def'; the library makes the calls itself")
+        try:
+            parameters = inspect.signature(call).parameters
+        except ValueError:  # some functions written in C tell nothing
+            raise GraphError(
+                f"{label}: Python does not know its parameters; wrap it in a lambda that names them"
+            ) from None
+        for parameter in parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise GraphError(f"{where} takes {parameter}: its parameters name what it needs, so each must have a name")
-            if parameter.default is parameter.empty:
-                names.append(name)
-        return cls(call, tuple(names))
+                shown = str(parameter) if parameter.kind != parameter.POSITIONAL_ONLY else f"{parameter}, /"
+                raise GraphError(f"{label} takes {shown}: its parameters name what it needs, so each must have a name")
+        fixed = tuple(name for name, parameter in parameters.items() if parameter.default is not parameter.empty)
+        return cls(call=call, label=label, parameters=tuple(n for n in parameters if n not in fixed), fixed=fixed)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -111,32 +126,43 @@ class Dimension:
         self.merge_prompt = merged
         return function
 
-    @property
+    @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions whose parameters are dependencies."""
         declared = (self.prompt, self.skip_if, self.model, self.per, self.on_failure)
         return tuple(function for function in declared if isinstance(function, Function))
 
-    @property
+    @cached_property
     def required(self) -> tuple[str, ...]:
         """Dimensions that must have a value before this one runs, unless `on_missing` says otherwise."""
         functions = [function for function in self.functions if function is not self.on_failure]
         return tuple(dict.fromkeys(name for function in functions for name in function.needs))
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """All dimensions that must have ended before this one starts, each once, in order of declaration."""
-        names = dict.fromkeys(name for function in self.functions for name in function.needs)
-        return tuple(dict.fromkeys((*names, *self.after)))
+        return tuple(dict.fromkeys((*self.read, *self.after)))
+
+    @cached_property
+    def read(self) -> tuple[str, ...]:
+        """Dimensions whose answers its functions are called with."""
+        return tuple(dict.fromkeys(name for function in self.functions for name in function.needs))
+
+    @cached_property
+    def models(self) -> tuple[Model, ...] | None:
+        """The models to ask, in order; None if a function picks them."""
+        return self.tuned(self.model).chain() if isinstance(self.model, Model) else None
 
     def tuned(self, model: Model) -> Model:
-        """`model` with what this dimension says of temperature, tokens, effort, time-out and attempts."""
+        """`model` and its fallbacks with the temperature, tokens, effort, time-out and attempts of this dimension."""
         own = {
             name: value
             for name in ("temperature", "max_tokens", "effort", "timeout_seconds", "attempts")
             if (value := getattr(self, name)) is not None
         }
-        return replace(model, **own) if own else model
+        if not own:
+            return model
+        return replace(model, **own, fallbacks=[self.tuned(as_model(fallback)) for fallback in model.fallbacks])
 
 
 @dataclass(eq=False, kw_only=True)
@@ -148,7 +174,17 @@ class Regroup:
     over: str | None = None
 
     @property
-    def needs(self) -> Sequence[str]:
+    def scope(self) -> Literal["regroup"]:
+        """Stands where a dimension has its scope."""
+        return "regroup"
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions whose parameters are dependencies."""
+        return (self.function,)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
         """All dimensions that must have ended before this step."""
         return self.function.needs
 

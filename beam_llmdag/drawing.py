@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from beam_llmdag.dimension import ABSENT, Dimension, Function, Regroup, Step
+from beam_llmdag.dimension import ABSENT, Dimension, Function, Step
 from beam_llmdag.order import in_order, step_needs
 from beam_llmdag.validation import item_spaces
 
@@ -29,10 +29,10 @@ def critical_path(steps: Mapping[str, Step]) -> list[str]:
     length: dict[str, int] = {}
     before: dict[str, str | None] = {}
     for name in in_order(steps):
-        before[name] = max(step_needs(steps[name]), key=lambda needed: length[needed], default=None)
-        length[name] = length.get(before[name] or "", 0) + isinstance(steps[name], Dimension)
+        last = before[name] = max(step_needs(steps[name]), key=length.__getitem__, default=None)
+        length[name] = (0 if last is None else length[last]) + isinstance(steps[name], Dimension)
     chain: list[str] = []
-    end: str | None = max(steps, key=lambda name: length[name])
+    end: str | None = max(steps, key=length.__getitem__)
     while end is not None:
         chain.append(end)
         end = before[end]
@@ -44,7 +44,7 @@ def to_mermaid(name: str, steps: Mapping[str, Step]) -> str:
     ids = {"items": "items"} | {step: _mermaid_id(step, steps) for step in steps}
     lines = ["---", f"title: {json.dumps(name)}", "---", "flowchart LR", "    items([items])"]
     for step in steps.values():
-        opening, closing = _MERMAID_SHAPES[_kind(step)]
+        opening, closing = _MERMAID_SHAPES[step.scope]
         lines.append(f'    {ids[step.name]}{opening}"{step.name}"{closing}')
     for start, end, dotted in _edges(steps):
         lines.append(f"    {ids[start]} {'-.->' if dotted else '-->'} {ids[end]}")
@@ -54,7 +54,7 @@ def to_mermaid(name: str, steps: Mapping[str, Step]) -> str:
 def to_dot(name: str, steps: Mapping[str, Step]) -> str:
     """The graph in Graphviz' language: boxes are item dimensions, hexagons globals, cylinders regroups."""
     lines = [f"digraph {_dot_id(name)} {{", "    rankdir=LR;", "    items [shape=oval];"]
-    lines += [f"    {_dot_id(step.name)} [shape={_DOT_SHAPES[_kind(step)]}];" for step in steps.values()]
+    lines += [f"    {_dot_id(step.name)} [shape={_DOT_SHAPES[step.scope]}];" for step in steps.values()]
     for start, end, dotted in _edges(steps):
         lines.append(f"    {_dot_id(start)} -> {_dot_id(end)}{' [style=dashed]' if dotted else ''};")
     return "\n".join([*lines, "}"])
@@ -69,12 +69,23 @@ def to_json(name: str, steps: Mapping[str, Step]) -> str:
 
 _MERMAID_SHAPES = {"item": ("[", "]"), "global": ("{{", "}}"), "regroup": ("[(", ")]")}
 _DOT_SHAPES = {"item": "box", "global": "hexagon", "regroup": "cylinder"}
-_MERMAID_WORDS = frozenset({"call", "class", "classdef", "click", "default", "end", "flowchart", "graph", "href", "interpolate", "linkstyle", "style", "subgraph"})
+_MERMAID_WORDS = frozenset(
+    (
+        "call",
+        "class",
+        "classdef",
+        "click",
+        "default",
+        "end",
+        "flowchart",
+        "graph",
+        "href",
+        "linkstyle",
+        "style",
+        "subgraph",
+    )
+)
 _DOT_WORDS = frozenset({"digraph", "edge", "graph", "node", "strict", "subgraph"})
-
-
-def _kind(step: Step) -> str:
-    return "regroup" if isinstance(step, Regroup) else step.scope
 
 
 def _mermaid_id(name: str, steps: Mapping[str, Step]) -> str:
@@ -110,7 +121,7 @@ def _is_mere_order(step: Step, needed: str) -> bool:
 
 
 def _described(step: Step, space: str | None) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": step.name, "kind": _kind(step), "over": space, "needs": step_needs(step)}
+    described: dict[str, Any] = {"name": step.name, "kind": step.scope, "over": space, "needs": step_needs(step)}
     if isinstance(step, Dimension):
         model = "chosen by a function" if isinstance(step.model, Function) else [m.spec for m in step.model.chain()]
         described |= {

@@ -25,7 +25,9 @@ def explain(name: str, steps: Mapping[str, Step], kind: PlanKind, providers: Map
 
 
 def _told(stage: Stage) -> str:
-    rows = f"rows of {', '.join(stage.rows)}" if stage.rows else f"items of {stage.space}" if stage.space else "the items"
+    rows = (
+        f"rows of {', '.join(stage.rows)}" if stage.rows else f"items of {stage.space}" if stage.space else "the items"
+    )
     joined = "joined " if len(stage.rows) > 1 else ""
     sides = f", with the answer of {', '.join(stage.sides)}" if stage.sides else ""
     if isinstance(stage, ItemStage):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from beam_llmdag.errors import GraphError
 from beam_llmdag.usage import Usage
 
-__all__ = ["Answer", "Effort", "Image", "Message", "Model", "Request", "Stop", "WireSchema"]
+__all__ = ["Answer", "Effort", "Image", "Message", "Model", "Request", "Role", "Stop", "WireSchema"]
 
 Effort = Literal["minimal", "low", "medium", "high"]
 Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal"]
+
+_SPEC = re.compile(r"[^\s:]+:\S+(?: +\S+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ class Model:
     max_in_flight: int | None = field(default=None, kw_only=True)
     base_url: str | None = field(default=None, kw_only=True)
     api_key_env: str | None = field(default=None, kw_only=True)
-    extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)  # a dict has no hash
 
     def __post_init__(self) -> None:
-        provider, colon, name = self.spec.partition(":")
-        if not (provider and colon and name):
-            raise GraphError(f"model {self.spec!r}: write it as 'provider:name', for example 'anthropic:claude-haiku-4-5'")
+        if not isinstance(self.spec, str) or not _SPEC.fullmatch(self.spec):
+            raise GraphError(
+                f"model {self.spec!r}: write it as 'provider:name', for example 'anthropic:claude-haiku-4-5'"
+            )
         if isinstance(self.fallbacks, str):
             raise GraphError(f"model {self.spec!r}: fallbacks is a list of models, not the text {self.fallbacks!r}")
         for what, value, least in (
@@ -65,6 +69,8 @@ class Model:
                 raise GraphError(f"model {self.spec!r}: {what} must be at least {least}, not {value}")
         if self.timeout_seconds <= 0:
             raise GraphError(f"model {self.spec!r}: timeout_seconds must be positive, not {self.timeout_seconds}")
+        if self.effort is not None and self.effort not in get_args(Effort):
+            raise GraphError(f"model {self.spec!r}: effort is one of {', '.join(get_args(Effort))}, not {self.effort!r}")
         object.__setattr__(self, "fallbacks", tuple(as_model(fallback) for fallback in self.fallbacks))
         object.__setattr__(self, "extra_body", dict(self.extra_body))
 
@@ -79,11 +85,13 @@ class Model:
         return self.spec.partition(":")[2]
 
     def chain(self) -> tuple[Model, ...]:
-        """This model and its fallbacks, in the order in which they are asked; each once."""
-        models: dict[tuple[str, str | None], Model] = {}
+        """This model and its fallbacks, without fallbacks of their own, in the order in which they are asked; each once."""
+        models: list[Model] = []
         for model in (self, *(m for fallback in self.fallbacks for m in as_model(fallback).chain())):
-            models.setdefault((model.spec, model.base_url), model)
-        return tuple(models.values())
+            alone = replace(model, fallbacks=())
+            if alone not in models:
+                models.append(alone)
+        return tuple(models)
 
 
 def as_model(model: Model | str) -> Model:
@@ -96,7 +104,9 @@ def as_model(model: Model | str) -> Model:
         return model
     if isinstance(model, str):
         return Model(model)
-    raise GraphError(f"a model is a Model or a text like 'anthropic:claude-haiku-4-5', not {type(model).__name__}: {model!r}")
+    raise GraphError(
+        f"a model is a Model or a text like 'anthropic:claude-haiku-4-5', not {type(model).__name__}: {model!r}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def in_order(steps: Mapping[str, Step]) -> list[str]:
     Every need must be the name of a step. A dag may be deeper than Python's stack, so this does not recurse.
 
     Raises:
-        GraphError: the steps need each other in a circle; the message shows it.
+        GraphError: the steps form a cycle; the message shows it.
     """
     ordered: dict[str, None] = {}
     for name in steps:
@@ -33,12 +33,14 @@ def in_order(steps: Mapping[str, Step]) -> list[str]:
                 ordered[current] = None
                 del path[current]
             elif needed in path:
-                raise GraphError(f"the dimensions need each other in a circle: {_circle(list(path), needed)}")
+                raise GraphError(
+                    f"the dimensions form a cycle: {_circle(list(path), needed)}; remove one of these dependencies"
+                )
             else:
                 path[needed] = iter(step_needs(steps[needed]))
     return list(ordered)
 
 
 def _circle(path: list[str], name: str) -> str:
-    """The way from `name` along what it needs back to `name`, and the remedy."""
-    return f"{' → '.join([*path[path.index(name) :], name])} (→ means needs); remove one of these dependencies"
+    """The way from `name` along what it needs back to `name`."""
+    return " → ".join([*path[path.index(name) :], name])

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.json_data import decoder
+from beam_llmdag.json_search import BrokenJSONError, json_values
 from beam_llmdag.schema import Output
 from beam_llmdag.text import clean_text
+from beam_llmdag.thinking import without_leading_thinking, without_thinking
 
 __all__ = ["read_answer"]
 
-_THINKING = re.compile(r"\s*<(think|thinking|thought|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
-_THINKING_END = re.compile(r"^((?!<think).)*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
-_OPENING = re.compile(r"[{\[]")
-_JSON_LIKE = re.compile(r'[{\[]\s*["{\[]')
+_FENCE = re.compile(r"(```+|~~~+)\w*+(.*)\1", re.DOTALL)
 _SHOWN = 200
 
 
@@ -33,87 +31,79 @@ def read_answer(text: str, output: Output) -> Any:
         output: what the dimension asks for.
 
     Raises:
-        CallError: `invalid_answer`: no JSON, broken JSON, JSON that does not fit, or several answers.
+        CallError: `invalid_answer`: no JSON, broken JSON, JSON that does not fit, or several answers; `user_function`:
+            a validator in the user's code raised.
     """
-    text = clean_text(text).strip().removeprefix("\ufeff")
+    text = clean_text(text).strip().removeprefix("\ufeff").strip()
     if output.is_text:
         return _text_answer(text)
     try:
-        return output.load(decoder.decode(text))
+        value = decoder.decode(text)
     except json.JSONDecodeError:
-        return _wrapped_answer(_without_thinking(text), output)
+        return _wrapped_answer(text, output)
     except ValueError as error:
-        if isinstance(error, CallError):
-            raise
         raise CallError("invalid_answer", str(error)) from None
+    except RecursionError:
+        raise CallError("invalid_answer", "the JSON is nested too deeply") from None
+    return _whole_answer(value, output)
 
 
 def _text_answer(text: str) -> str:
-    answer = _without_thinking(text).strip()
-    if not answer:
+    text = without_leading_thinking(text).strip()
+    if not text:
         raise CallError("invalid_answer", "the answer is empty")
-    return answer
-
-
-def _without_thinking(text: str) -> str:
-    """`text` without the thinking in front of it; a tag further in is content.
-
-    Some servers cut the opening tag off, so a closing one that none opens ends the thinking, too.
-    """
-    match = _THINKING.match(text)
-    if match:
-        return text[match.end() :]
-    first_json = _JSON_LIKE.search(text)
-    closing = _THINKING_END.match(text)
-    if closing and not (first_json and _inside_json(text, first_json.start(), closing.end())):
-        return text[closing.end() :]
     return text
 
 
-def _inside_json(text: str, start: int, position: int) -> bool:
+def _whole_answer(value: Any, output: Output) -> Any:
+    """The answer of a text that is one JSON value, or of a text in JSON that is one."""
     try:
-        _, end = decoder.raw_decode(text, start)
-    except ValueError:
-        return False
-    return position <= end
+        return output.load(value)
+    except CallError:
+        if not isinstance(value, str):
+            raise
+        try:
+            inner = decoder.decode(value)
+        except (ValueError, RecursionError):
+            inner = value
+        if isinstance(inner, str):
+            raise
+    return output.load(inner)
 
 
 def _wrapped_answer(text: str, output: Output) -> Any:
     """The one answer among the JSON values in `text`."""
+    text = without_thinking(text).strip()
     if not text:
         raise CallError("invalid_answer", "the answer is empty")
+    fenced = _FENCE.fullmatch(text)
+    if fenced:
+        try:
+            value = decoder.decode(fenced[2].strip())
+        except (ValueError, RecursionError):
+            return _only_answer(text, output)  # two fences, say
+        return _whole_answer(value, output)
+    return _only_answer(text, output)
+
+
+def _only_answer(text: str, output: Output) -> Any:
     answers: list[Any] = []
     rejected: CallError | None = None
-    for value in _json_values(text):
-        try:
-            data = output.load(value)
-        except CallError as error:
-            rejected = rejected if rejected and isinstance(value, list) else error
-        else:
+    try:
+        for value in json_values(text):
+            try:
+                data = output.load(value)
+            except CallError as error:
+                rejected = rejected if rejected and isinstance(value, list) else error
+                continue
             if data not in answers:
                 answers.append(data)
-    if len(answers) > 1:
-        raise CallError("invalid_answer", f"ambiguous: {len(answers)} different answers in one text, more than one fits the schema")
+            if len(answers) > 1:
+                raise CallError(
+                    "invalid_answer", "ambiguous: more than one answer in one text, and they differ; give exactly one"
+                )
+    except BrokenJSONError as error:
+        raise CallError("invalid_answer", str(error)) from None
     if answers:
         return answers[0]
     raise rejected or CallError("invalid_answer", f"no JSON in the answer: {text[:_SHOWN]!r}")
-
-
-def _json_values(text: str) -> Iterator[Any]:
-    """JSON objects and lists that stand in `text`, outermost ones only.
-
-    Raises:
-        CallError: something begins like JSON and is broken: what follows it may be a part of it, so nothing is taken.
-    """
-    position = 0
-    while match := _OPENING.search(text, position):
-        start = match.start()
-        try:
-            value, position = decoder.raw_decode(text, start)
-        except ValueError as error:
-            if _JSON_LIKE.match(text, start):
-                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-                raise CallError("invalid_answer", f"broken JSON: {said}, in {text[start : start + _SHOWN]!r}") from None
-            position = start + 1  # a brace in prose
-        else:
-            yield value

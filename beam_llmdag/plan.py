@@ -86,11 +86,14 @@ def make_plan(steps: Mapping[str, Step], kind: PlanKind) -> Plan:
     """The plan of a validated dag."""
     spaces = item_spaces(steps)
     order = in_order(steps)
-    units = _pipelined_units(order, steps, spaces) if kind == "pipelined" else [(name,) for name in order]
+    units: list[Unit] = _pipelined_units(order, steps, spaces) if kind == "pipelined" else [(name,) for name in order]
     rows = _rows(units, steps, spaces)
     stages = tuple(_stage(unit, rows[unit], steps, spaces) for unit in units)
     regroups = [name for name, step in steps.items() if isinstance(step, Regroup)]
-    leaves = {space: _leaves([s for s in stages if isinstance(s, ItemStage) and s.space == space]) for space in (None, *regroups)}
+    leaves = {
+        space: _leaves([s for s in stages if isinstance(s, ItemStage) and s.space == space])
+        for space in (None, *regroups)
+    }
     return Plan(kind=kind, stages=stages, leaves=leaves)
 
 
@@ -131,19 +134,30 @@ def _barrier_depths(order: list[str], steps: Mapping[str, Step]) -> dict[str, in
     return depths
 
 
-def _rows(units: list[Unit], steps: Mapping[str, Step], spaces: Mapping[str, str | None]) -> dict[Unit, tuple[str, ...]]:
+def _rows(
+    units: list[Unit], steps: Mapping[str, Step], spaces: Mapping[str, str | None]
+) -> dict[Unit, tuple[str, ...]]:
     """Unit -> names of the item stages whose rows it needs, without those that another of them has passed already."""
     unit_of = {name: unit for unit in units for name in unit}
     passed: dict[Unit, set[Unit]] = {}
     rows: dict[Unit, tuple[str, ...]] = {}
     for unit in units:
         space = spaces[unit[0]]
-        needed = dict.fromkeys(n for name in unit for n in step_needs(steps[name]) if n not in unit)
+        needed = dict.fromkeys(n for name in unit for n in _row_needs(steps[name], steps) if n not in unit)
         direct = dict.fromkeys(unit_of[n] for n in needed if not _is_barrier(steps[n]) and spaces[n] == space)
         before = set().union(*(passed[found] for found in direct))
         rows[unit] = tuple(_unit_name(found) for found in direct if found not in before)
         passed[unit] = before | set(direct)
     return rows
+
+
+def _row_needs(step: Step, steps: Mapping[str, Step]) -> list[str]:
+    """What `step` needs, and what tells which group of a `per=` global a row belongs to."""
+    needed = step_needs(step)
+    globals_per_group = [s.per for name in needed if isinstance(s := steps[name], Dimension) and s.per is not None]
+    if isinstance(step, Dimension) and step.scope == "item":
+        needed += [name for per in globals_per_group for name in per.needs]
+    return needed
 
 
 def _leaves(stages: list[ItemStage]) -> tuple[str, ...]:
@@ -152,7 +166,7 @@ def _leaves(stages: list[ItemStage]) -> tuple[str, ...]:
 
 
 def _is_barrier(step: Step) -> bool:
-    return not (isinstance(step, Dimension) and step.scope == "item")
+    return step.scope != "item"
 
 
 def _unit_name(unit: Unit) -> str:

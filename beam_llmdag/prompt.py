@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, get_args
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.model import Image, Message
+from beam_llmdag.model import Image, Message, Role
 from beam_llmdag.text import clean_text
 
 __all__ = ["estimated_tokens", "messages_of"]
@@ -18,33 +19,30 @@ def messages_of(prompt: Any) -> tuple[tuple[Message, ...], str | None]:
     """Messages and system text of what a prompt function returned, with clean text.
 
     Args:
-        prompt: a text, an `Image`, a `Message`, or a list of them. Texts and images that follow each other make one user
-            message.
+        prompt: a text, an `Image`, a `Message`, or a list of them. Texts and images that follow each other make one
+            user message. Blank texts beside others are left out: some vendors reject them.
+
+    Returns:
+        User and assistant messages, the last one the user's, and the system text, None if there is none.
 
     Raises:
         CallError: `user_function` if it is something else, `bad_input` if there is nothing to answer.
     """
     parts = [prompt] if isinstance(prompt, (str, Image, Message)) else prompt
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, (str, Image, Message)) for part in parts):
-        kind = type(prompt).__name__
-        raise CallError(
-            "user_function",
-            f"a prompt is a text, or a list of texts, Images and Messages; the prompt function returned {kind}: {prompt!r:.100}",
-            sent=False,
+        raise _wrong(
+            "a prompt is a text, or a list of texts, Images and Messages; "
+            f"the prompt function returned {type(prompt).__name__}: {prompt!r:.100}"
         )
-    messages: list[Message] = []
-    loose: list[str | Image] = []
-    for part in parts:
-        if isinstance(part, Message):
-            messages += _joined(loose)
-            messages.append(Message(part.role, _clean(part.parts())))
-        else:
-            loose.append(part)
-    messages += _joined(loose)
+    messages = [message for message in _messages(parts) if message.content]
     asked = tuple(message for message in messages if message.role != "system")
-    if not any(_says_something(message) for message in asked):
-        raise CallError("bad_input", "the prompt is empty or blank: there is nothing to answer, so nothing was sent", sent=False)
-    system = "\n\n".join(str(part) for message in messages if message.role == "system" for part in message.parts())
+    if not asked:
+        raise CallError(
+            "bad_input", "the prompt is empty or blank: there is nothing to answer, so nothing was sent", sent=False
+        )
+    if asked[-1].role != "user":
+        raise _wrong("the last message of a prompt is the user's, not the assistant's: models do not go on writing it")
+    system = "\n\n".join(str(message.content) for message in messages if message.role == "system")
     return asked, system or None
 
 
@@ -54,17 +52,35 @@ def estimated_tokens(messages: Iterable[Message]) -> int:
     return sum(len(text.encode("utf-8")) for text in texts) // _BYTES_PER_TOKEN
 
 
-def _joined(loose: list[str | Image]) -> list[Message]:
-    """The loose parts so far as one user message; empties them."""
-    parts = _clean(tuple(loose))
-    loose.clear()
-    return [Message("user", parts)] if parts else []
+def _messages(parts: Sequence[str | Image | Message]) -> Iterator[Message]:
+    """The messages among `parts`, and loose texts and images between them as user messages."""
+    for loose, group in groupby(parts, lambda part: not isinstance(part, Message)):
+        for message in [Message("user", tuple(group))] if loose else group:
+            yield _checked(message)
 
 
-def _clean(parts: tuple[str | Image, ...]) -> str | tuple[str | Image, ...]:
-    cleaned = tuple(clean_text(part) if isinstance(part, str) else part for part in parts)
-    return cleaned[0] if len(cleaned) == 1 and isinstance(cleaned[0], str) else cleaned
+def _checked(message: Any) -> Message:
+    """`message` with clean text and without blank parts; its content is empty if nothing is left."""
+    if message.role not in get_args(Role):
+        raise _wrong(f"the role of a Message is 'system', 'user' or 'assistant', not {message.role!r:.100}")
+    content = [message.content] if isinstance(message.content, str) else message.content
+    if not isinstance(content, (list, tuple)) or not all(isinstance(part, (str, Image)) for part in content):
+        raise _wrong(f"the content of a Message is a text, or a list of texts and Images, not {content!r:.100}")
+    images = [part for part in content if isinstance(part, Image)]
+    if images and message.role == "system":
+        raise _wrong("a system message holds text only: put its images into a user message")
+    for image in images:
+        if not isinstance(image.data, bytes) or not image.data:
+            raise _wrong(f"an Image holds the bytes of a file, not {type(image.data).__name__}: {image.data!r:.100}")
+    kept = tuple(clean_text(part) if isinstance(part, str) else part for part in content if _says_something(part))
+    if message.role == "system":
+        return Message("system", "\n\n".join(map(str, kept)))
+    return Message(message.role, kept[0] if len(kept) == 1 and isinstance(kept[0], str) else kept)
 
 
-def _says_something(message: Message) -> bool:
-    return any(isinstance(part, Image) or part.strip() for part in message.parts())
+def _says_something(part: str | Image) -> bool:
+    return isinstance(part, Image) or bool(part.strip())
+
+
+def _wrong(message: str) -> CallError:
+    return CallError("user_function", message, sent=False)

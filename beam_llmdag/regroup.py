@@ -1,21 +1,24 @@
-"""N items → M items by the answer of a global. Ids that a model invented, dropped or repeated are reported, never guessed."""
+"""N items → M items by the answer of a global. Ids that a model invented, dropped or repeated are reported, not guessed."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from beam_llmdag.dimension import Regroup, Step
-from beam_llmdag.errors import CallError
-from beam_llmdag.evaluate import Failed, Skipped, Values, call_user, missing_reason
-from beam_llmdag.evaluate_global import NO_GROUP, Sides, global_arguments
-from beam_llmdag.item import Item
+from beam_llmdag.errors import InputError
+from beam_llmdag.evaluate import missing_reason
+from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments
+from beam_llmdag.item import Item, id_text, item_from
 from beam_llmdag.result import Result, Row
+from beam_llmdag.user_code import Failed, Skipped, Values, call_user, guarded, user_error
 
 __all__ = ["REGROUP_SCHEMA", "regroup_rows"]
 
+_SHOWN = 10
 _IDS = {"type": "array", "items": {"type": "string"}}
 REGROUP_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -35,55 +38,103 @@ groups without a known item, which become no item."""
 def regroup_rows(
     regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]
 ) -> tuple[list[Item], Result]:
-    """The new items, and the report as a result (see `REGROUP_SCHEMA`)."""
+    """The new items, and the report as a result (see `REGROUP_SCHEMA`).
+
+    The function sees the rows that have answers of the item dimensions it asks for; the others are left out, unless it
+    names their ids. A group whose name is blank becomes no item; the report's `reason` counts those.
+    """
     rows = sorted(rows, key=lambda row: row.item.id)
     try:
-        _check_globals(regroup, sides)
-        values = Values(subject=NO_GROUP, arguments=global_arguments([regroup.function], rows, sides, steps))
-        made = call_user(regroup.function, "regroup function", regroup.name, values)
-        items = _new_items(regroup, made, {row.item.id: row.item for row in rows})
+        made = _made(regroup, rows, sides, steps)
+        items, unnamed = guarded(
+            lambda: _new_items(made, {row.item.id: row.item for row in rows}), regroup.function.label, regroup.function.call
+        )
     except Skipped as skipped:
         return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="skipped", reason=str(skipped))
     except Failed as failed:
         message = f"regroup {regroup.name!r}: {failed.error.message}"
         error_class = failed.error.error_class
-        return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="failed", error_class=error_class, message=message)
+        return [], Result(
+            dimension=regroup.name, item_id=NO_GROUP, status="failed", error_class=error_class, message=message
+        )
     kept, report = _report(items, {row.item.id for row in rows})
-    return kept, Result(dimension=regroup.name, item_id=NO_GROUP, status="ok", data=report)
+    reason = f"groups without a name, which became no item: {unnamed}" if unnamed else None
+    return kept, Result(dimension=regroup.name, item_id=NO_GROUP, status="ok", data=report, reason=reason)
 
 
-def _check_globals(regroup: Regroup, sides: Sides) -> None:
+def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]) -> Any:
+    """What the user's function returns.
+
+    Raises:
+        Skipped: a global that it needs has no answer, or there are no items.
+        Failed: it raised.
+    """
     for name in regroup.needs:
         if name in sides and not any(result.has_data for result in sides[name].values()):
-            result = next(iter(sides[name].values()), None)
-            raise Skipped(f"needs {missing_reason(name, result)}")
+            raise Skipped(f"needs {missing_reason(name, next(iter(sides[name].values()), None))}")
+    complete, left_out = complete_rows([name for name in regroup.needs if name not in sides], rows)
+    if not complete:
+        raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
+    values = Values(subject=NO_GROUP, arguments=global_arguments(regroup.needs, complete, sides, steps))
+    return call_user(regroup.function, values)
 
 
-def _new_items(regroup: Regroup, made: Any, sources: Mapping[str, Item]) -> list[Item]:
-    """Items as the function made them, source ids unchecked."""
+def _new_items(made: Any, sources: Mapping[str, Item]) -> tuple[list[Item], int]:
+    """Items as the function made them, source ids unchecked, and how many groups had no name.
+
+    Raises:
+        Failed: it made something else, or two items with one id.
+        Exception: the user's iterators and objects may raise anything.
+    """
     if isinstance(made, Mapping):
-        items = [_new_item(str(new_id), value, sources) for new_id, value in made.items()]
-    elif isinstance(made, Iterable) and not isinstance(made, str):
-        items = list(made)
+        named = [(_id_text(new_id), value) for new_id, value in made.items()]
+        found = [_new_item(new_id, value, sources) for new_id, value in named if new_id.strip()]
+        unnamed = len(named) - len(found)
     else:
-        items = [made]
-    if not all(isinstance(item, Item) for item in items):
-        raise _wrong(f"a regroup returns a dict of new id -> source ids, or Items, not {type(made).__name__}: {made!r:.100}")
-    ids = [item.id for item in items]
-    repeated = sorted({new_id for new_id in ids if ids.count(new_id) > 1})
+        found = list(made) if isinstance(made, Iterable) and not isinstance(made, (str, bytes)) else [made]
+        unnamed = 0
+        if not all(isinstance(item, Item) for item in found):
+            kind = type(made).__name__
+            raise user_error(f"a regroup returns a dict of new id -> source ids, or Items, not {kind}: {made!r:.100}")
+    items = [_at_the_door(item) for item in found]
+    repeated = sorted(new_id for new_id, times in Counter(item.id for item in items).items() if times > 1)
     if repeated:
-        raise _wrong(f"duplicate new ids: {', '.join(repeated[:10])}")
-    return items
+        raise user_error(f"duplicate new ids: {', '.join(repeated[:_SHOWN])}")
+    return items, unnamed
 
 
 def _new_item(new_id: str, value: Any, sources: Mapping[str, Item]) -> Item:
     if isinstance(value, Item):
         return replace(value, id=new_id)
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise _wrong(f"the new item {new_id!r} needs a list of source ids or an Item, not {type(value).__name__}: {value!r:.100}")
-    ids = tuple(dict.fromkeys(str(source_id) for source_id in value))
-    content = "\n\n".join(_text(sources[source_id].content) for source_id in ids if source_id in sources)
-    return Item(new_id, content, source_ids=ids)
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        kind = type(value).__name__
+        raise user_error(f"the new item {new_id!r} needs a list of source ids or an Item, not {kind}: {value!r:.100}")
+    ids = tuple(dict.fromkeys(_id_text(source_id) for source_id in value))
+    contents = [sources[source_id].content for source_id in ids if source_id in sources]
+    if any(isinstance(content, bytes) for content in contents):
+        raise user_error(f"the new item {new_id!r} would join contents that are bytes: return Items with a content of their own")
+    return Item(new_id, "\n\n".join(map(_text, contents)), source_ids=ids)
+
+
+def _at_the_door(item: Item) -> Item:
+    """The item with all its values converted, like one that is read.
+
+    Raises:
+        Failed: it holds what no item can.
+    """
+    known = tuple(_id_text(source_id) for source_id in item.source_ids)
+    try:
+        return item_from(replace(item, source_ids=tuple(i for i in known if i.strip())), where=f"new item {item.id!r:.100}")
+    except InputError as error:
+        raise user_error(str(error)) from None
+
+
+def _id_text(value: Any) -> str:
+    """An id as a model or a user wrote it; one that can be no id stays a text, and so is reported."""
+    try:
+        return id_text(value, where="id")
+    except InputError:
+        return "" if value is None else str(value)
 
 
 def _report(items: Sequence[Item], known: set[str]) -> tuple[list[Item], dict[str, Any]]:
@@ -113,7 +164,3 @@ def _report(items: Sequence[Item], known: set[str]) -> tuple[list[Item], dict[st
 
 def _text(content: Any) -> str:
     return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
-
-
-def _wrong(message: str) -> Failed:
-    return Failed(CallError("user_function", message, sent=False))

@@ -1,22 +1,27 @@
-"""What an answer must look like: one `Output` for a pydantic class, a JSON schema, an Enum, a Literal, a type or text."""
+"""What an answer must look like: one `Output` for a pydantic class, a JSON schema, an Enum, a type or text."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jsonschema
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.json_data import check_data
+from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
+from beam_llmdag.text import clean_text
 
 __all__ = ["Output"]
 
 _WRAPPER = "value"
 _SHOWN_ERRORS = 10
-_PAIR = {"key", "value"}
+_LONGEST_MESSAGE = 200  # jsonschema quotes the whole value in its messages
+_SAYS_SOMETHING = {"type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
 
 
 class Output:
@@ -44,12 +49,11 @@ class Output:
         self._validator: Any = None
         if declared is str:
             return
-        if isinstance(declared, Mapping):
-            canonical = self._from_json_schema(declared)
-        else:
-            canonical = self._from_type(declared)
+        from_declared = self._from_json_schema if isinstance(declared, Mapping) else self._from_type
+        canonical = from_declared(declared)
         self.schema, self._wrapped = _object_root(canonical)
-        self._has_maps = _has_maps(self.schema)
+        self._has_maps = has_maps(self.schema)
+        self._inner_schema = self.schema["properties"][_WRAPPER] if self._wrapped else self.schema
 
     def __reduce__(self) -> tuple[type[Output], tuple[Any]]:
         return (Output, (self.declared,))
@@ -63,19 +67,21 @@ class Output:
         """Checks a JSON value that a model wrote for `schema`.
 
         Returns:
-            The answer as JSON-like data.
+            The answer as JSON-like data with clean text.
 
         Raises:
-            CallError: `invalid_answer`, naming the fields that are wrong.
+            CallError: `invalid_answer`, naming the fields that are wrong; `user_function` if a validator raised.
         """
         if self.schema is None:
-            return value
+            return check_data(value)
         if self._wrapped and isinstance(value, dict) and set(value) == {_WRAPPER}:
             value = value[_WRAPPER]
-        if self._has_maps:
-            schema = self.schema["properties"][_WRAPPER] if self._wrapped else self.schema
-            value = _maps_from_pairs(value, schema, self.schema.get("$defs", {}))
-        return self._validated(value)
+        try:
+            if self._has_maps:
+                value = maps_from_pairs(value, self._inner_schema, {"#": self.schema, **self.schema.get("$defs", {})})
+            return self._checked(lambda: self._validated(value))
+        except RecursionError:
+            raise CallError("invalid_answer", "the JSON is nested too deeply") from None
 
     def dump(self, value: Any) -> Any:
         """JSON-like data of a Python value that the user supplied, checked like an answer.
@@ -83,113 +89,145 @@ class Output:
         Raises:
             CallError: `invalid_answer`, if the value does not fit the declared output.
         """
-        if self._adapter is None:
-            return self._validated(value) if self.schema is not None else str(value)
-        try:
-            return check_data(self._dumped(self._adapter.validate_python(value)))
-        except ValidationError as error:
-            raise CallError("invalid_answer", _said(error)) from None
+        if self.schema is None:
+            if not isinstance(value, str):
+                raise CallError("invalid_answer", f"a text is asked for, not {type(value).__name__}: {value!r:.100}")
+            return clean_text(value)
+        adapter = self._adapter
+        if adapter is None:
+            return self._validated(value)
+        return self._checked(lambda: self._dumped(adapter.validate_python(value, by_alias=True, by_name=True)))
 
     def rebuild(self, data: Any) -> Any:
         """The typed object that prompt functions see, from the data of a result."""
         if self._adapter is None:
             return data
-        return self._adapter.validate_json(json.dumps(data), by_alias=True, by_name=True)
+        text = json.dumps(data)
+        try:
+            return self._adapter.validate_json(text, by_alias=True, by_name=True)
+        except ValidationError:  # the data holds computed fields, which a class that forbids extra fields does not take
+            return self._adapter.validate_json(text, by_alias=True, by_name=True, extra="ignore")
 
     def _validated(self, value: Any) -> Any:
         if self._adapter is None:
             errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
             if errors:
-                raise CallError("invalid_answer", "; ".join(_where(e.absolute_path) + e.message for e in errors[:_SHOWN_ERRORS]))
+                said = (
+                    _where(error.absolute_path) + error.message[:_LONGEST_MESSAGE] for error in errors[:_SHOWN_ERRORS]
+                )
+                raise CallError("invalid_answer", "; ".join(said))
             return check_data(value)
+        # clean before pydantic reads it, which rejects halves of surrogate pairs
+        text = clean_text(json.dumps(value, ensure_ascii=False))
+        return self._dumped(self._adapter.validate_json(text))
+
+    def _checked(self, validate: Callable[[], Any]) -> Any:
+        """What `validate` returns, with its exceptions told as a `CallError`."""
         try:
-            return check_data(self._dumped(self._adapter.validate_json(json.dumps(value))))
+            return validate()
+        except CallError:
+            raise
         except ValidationError as error:
             raise CallError("invalid_answer", _said(error)) from None
+        except RecursionError:
+            raise
+        except Exception as error:  # a validator of the user's may raise anything, and pydantic lets most of it through
+            raise CallError(
+                "user_function", f"a validator of the output raised {type(error).__name__}: {error}"
+            ) from error
 
     def _dumped(self, value: Any) -> Any:
         assert self._adapter is not None
-        return self._adapter.dump_python(value, mode="json", by_alias=False)
+        return check_data(self._adapter.dump_python(value, mode="json", by_alias=False))
 
     def _from_json_schema(self, declared: Mapping[str, Any]) -> dict[str, Any]:
         schema = dict(declared)
         try:
             jsonschema.Draft202012Validator.check_schema(schema)
         except jsonschema.SchemaError as error:
-            raise GraphError(f"the output is no valid JSON schema: {_where(error.absolute_path)}{error.message}") from None
+            raise GraphError(
+                f"the output is no valid JSON schema: {_where(error.absolute_path)}{error.message}"
+            ) from None
+        if not schema.keys() & _SAYS_SOMETHING:
+            raise GraphError(
+                "the output is a JSON schema that says nothing of an answer: it has no 'type', 'properties' or 'anyOf'; "
+                f"its keys are {', '.join(map(repr, schema)) or 'missing'}"
+            )
+        schema = _with_defs(schema)
+        _check_references(schema)
         self._validator = jsonschema.Draft202012Validator(schema)
         self.data_schema = schema
         return schema
 
     def _from_type(self, declared: Any) -> dict[str, Any]:
+        if declared is None or inspect.isroutine(declared):
+            raise _no_output(declared, "leave output away, or write output=str, for plain text")
         try:
             self._adapter = TypeAdapter(declared)
             self.data_schema = self._adapter.json_schema(mode="serialization", by_alias=False)
             return self._adapter.json_schema(mode="validation")
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise GraphError(
-                f"an output is a pydantic class, an Enum, a Literal, a JSON schema or str, not {declared!r}: {reason}"
-            ) from None
+        except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing
+            raise _no_output(declared, str(error).partition("\n")[0]) from None
+
+
+def _no_output(declared: Any, reason: str) -> GraphError:
+    return GraphError(
+        f"an output is a pydantic class, an Enum, a Literal, a JSON schema or str, not {declared!r:.100}: {reason}"
+    )
+
+
+def _with_defs(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with its definitions in `$defs`; before 2019 JSON schema had them in `definitions`."""
+    if "definitions" not in schema:
+        return schema
+    rest = {key: value for key, value in schema.items() if key not in ("definitions", "$defs")}
+    moved: dict[str, Any] = _renamed({**rest, "$defs": {**schema["definitions"], **schema.get("$defs", {})}})
+    return moved
+
+
+def _renamed(schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            schema = {**schema, "$ref": re.sub("^#/definitions/", "#/$defs/", reference)}
+        return {key: _renamed(value) for key, value in schema.items()}
+    return [_renamed(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _check_references(schema: Mapping[str, Any]) -> None:
+    """Nothing is looked up elsewhere, let alone on the network: references are to `$defs`, or an object's to itself."""
+    for reference in _references(schema):
+        itself = reference == "#" and schema.get("type") == "object" and not is_map(schema)
+        if not itself and reference.removeprefix("#/$defs/") not in schema.get("$defs", {}):
+            raise GraphError(f"the output refers to {reference!r}, which is not in its '$defs'; put it there")
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
 
 
 def _object_root(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """`schema` with an object at its root, and whether it had to be wrapped in one for that: APIs ask for it."""
+    """`schema` with an object at its root, and whether it had to be wrapped in one for that: APIs ask for it.
+
+    A map is wrapped as well, since an API without maps gets a list in its place.
+    """
     definitions = schema.get("$defs", {})
     root = dict(schema)
     reference = root.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/$defs/"):
         root = {**definitions[reference.removeprefix("#/$defs/")], "$defs": definitions}
-    if root.get("type") == "object":
+    if root.get("type") == "object" and not is_map(root):
         return root, False
     inner = {key: value for key, value in schema.items() if key != "$defs"}
     wrapped: dict[str, Any] = {"type": "object", "properties": {_WRAPPER: inner}, "required": [_WRAPPER]}
     return ({**wrapped, "$defs": definitions} if definitions else wrapped), True
-
-
-def _is_map(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") == "object" and not schema.get("properties") and bool(schema.get("additionalProperties"))
-
-
-def _has_maps(schema: Any) -> bool:
-    if isinstance(schema, Mapping):
-        return _is_map(schema) or any(_has_maps(value) for value in schema.values())
-    return isinstance(schema, list) and any(_has_maps(value) for value in schema)
-
-
-def _maps_from_pairs(value: Any, schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """`value` with every list of {key, value} pairs that stands where `schema` has a map turned into that map.
-
-    Some APIs have no maps in their dialect and are asked for pairs instead.
-    """
-    if not isinstance(schema, Mapping):
-        return value
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        return _maps_from_pairs(value, definitions.get(reference.removeprefix("#/$defs/")), definitions)
-    for branch in (b for keyword in ("anyOf", "oneOf", "allOf") for b in schema.get(keyword, ())):
-        value = _maps_from_pairs(value, branch, definitions)
-    if _is_map(schema):
-        if isinstance(value, list) and all(isinstance(pair, dict) and set(pair) == _PAIR for pair in value):
-            value = _map_of(value)
-        inner = schema["additionalProperties"]
-        return {k: _maps_from_pairs(v, inner, definitions) for k, v in value.items()} if isinstance(value, dict) else value
-    if isinstance(value, dict) and "properties" in schema:
-        properties = schema["properties"]
-        return {k: _maps_from_pairs(v, properties.get(k), definitions) for k, v in value.items()}
-    if isinstance(value, list) and "items" in schema:
-        return [_maps_from_pairs(element, schema["items"], definitions) for element in value]
-    return value
-
-
-def _map_of(pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key = str(pair["key"])
-        if key in found and found[key] != pair["value"]:
-            raise CallError("invalid_answer", f"the key {key!r} stands twice in a map, with different values")
-        found[key] = pair["value"]
-    return found
 
 
 def _where(path: Any) -> str:

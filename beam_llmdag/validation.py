@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from beam_llmdag.dimension import Dimension, Function, Regroup, Step
-from beam_llmdag.errors import GraphError
+from beam_llmdag.dimension import ABSENT, RESERVED, Dimension, Function, Regroup, Step
+from beam_llmdag.errors import CallError, GraphError
+from beam_llmdag.order import in_order, step_needs
 
-__all__ = ["check_dag", "check_dimension", "item_spaces", "step_needs"]
+__all__ = ["check_dag", "check_dimension", "check_regroup", "item_spaces"]
+
+_SHOWN = 10
 
 
 def check_dimension(dimension: Dimension) -> None:
@@ -17,7 +20,7 @@ def check_dimension(dimension: Dimension) -> None:
     Raises:
         GraphError: see the messages.
     """
-    where = f"dimension {dimension.name!r}"
+    where = _label(dimension)
     if dimension.scope not in ("item", "global"):
         raise GraphError(f"{where}: scope is 'item' or 'global', not {dimension.scope!r}")
     if dimension.on_missing not in ("run", "skip", "fail"):
@@ -30,13 +33,21 @@ def check_dimension(dimension: Dimension) -> None:
         value = getattr(dimension, name)
         if value is not None and value <= 0:
             raise GraphError(f"{where}: {name} must be positive, not {value}")
-    wrong = "items" if dimension.scope == "item" else "item"
+    subject = "item" if dimension.scope == "item" else "items"
     for function in dimension.functions:
-        if wrong in function.parameters and function is not dimension.per:
-            right = "item" if dimension.scope == "item" else "items"
-            raise GraphError(f"{where} has scope={dimension.scope!r}: its parameter is {right!r}, not {wrong!r}")
-        if "error" in function.parameters and function is not dimension.on_failure:
-            raise GraphError(f"{where}: only on_failure has a parameter 'error'")
+        about = "item" if function is dimension.per else subject
+        _check_parameters(function, {about, "error"} if function is dimension.on_failure else {about})
+    if dimension.on_failure is not ABSENT and not isinstance(dimension.on_failure, Function):
+        _check_replacement(dimension)
+
+
+def check_regroup(regroup: Regroup) -> None:
+    """Checks what can be seen of one regroup alone.
+
+    Raises:
+        GraphError: it takes what no regroup gets.
+    """
+    _check_parameters(regroup.function, {"items"})
 
 
 def check_dag(name: str, steps: Mapping[str, Step]) -> None:
@@ -48,42 +59,72 @@ def check_dag(name: str, steps: Mapping[str, Step]) -> None:
     if not any(isinstance(step, Dimension) for step in steps.values()):
         raise GraphError(f"dag {name!r} has no dimensions: declare one with @dag.dimension")
     for step in steps.values():
-        for needed in step_needs(step):
-            if needed not in steps:
-                raise GraphError(f"{_label(step)} needs {needed!r}, which is no dimension of dag {name!r}{_nearest(needed, steps)}")
-    _check_cycles(steps)
-    for step in steps.values():
-        if step.over is not None and not isinstance(steps[step.over], Regroup):
-            raise GraphError(f"{_label(step)}: over={step.over!r} is no regroup; declare one with @dag.regroup")
+        _check_names(step, steps, name)
     spaces = item_spaces(steps)
     for step in steps.values():
         _check_over(step, steps, spaces)
         _check_scopes(step, steps, spaces)
 
 
-def step_needs(step: Step) -> list[str]:
-    """Names of all steps that must have ended before `step` starts, the regroup that makes its items included."""
-    return list(dict.fromkeys((*step.needs, *((step.over,) if step.over else ()))))
-
-
 def item_spaces(steps: Mapping[str, Step]) -> dict[str, str | None]:
-    """Step name -> the regroup whose items it is about, None for the items that go into the dag. For graphs without cycles.
+    """Step name -> the regroup whose items it is about, None for the items that go into the dag.
 
     Raises:
-        GraphError: a step needs item dimensions of two different sets of items.
+        GraphError: the steps form a cycle, or one needs item dimensions of two different sets of items.
     """
     spaces: dict[str, str | None] = {}
+    for name in in_order(steps):
+        step = steps[name]
+        needed = [(other.name, spaces[other.name]) for other in _item_needs(step, steps)]
+        spaces[name] = _inferred_space(step, needed) if step.over is None else step.over
+    return {name: spaces[name] for name in steps}
 
-    def find(step: Step) -> str | None:
-        if step.name not in spaces:
-            spaces[step.name] = step.over if step.over is not None else _inferred_space(step, [
-                (needed.name, find(needed)) for needed in _item_needs(step, steps)
-            ])
-        return spaces[step.name]
 
-    for step in steps.values():
-        find(step)
-    return spaces
+_REMEDIES = {
+    "item": "it is called once for all items: its parameter is 'items', not 'item'",
+    "items": "it is called for each item: its parameter is 'item', not 'items' (that one is for scope='global')",
+    "error": "only on_failure has a parameter 'error'",
+    "parts": "only a merge has a parameter 'parts'",
+}
+
+
+def _check_parameters(function: Function, allowed: set[str]) -> None:
+    """Whether the parameters that are no dimensions are those that the function is called with."""
+    for name in function.parameters:
+        if name in RESERVED and name not in allowed:
+            raise GraphError(f"{function.label}: {_REMEDIES[name]}")
+    for name in function.fixed:
+        if name in RESERVED:
+            raise GraphError(
+                f"{function.label}: the parameter {name!r} has a default value, so it would never be filled in"
+            )
+
+
+def _check_replacement(dimension: Dimension) -> None:
+    try:
+        dimension.output.dump(dimension.on_failure)
+    except CallError as error:
+        raise GraphError(
+            f"{_label(dimension)}: the value of on_failure does not fit its output: {error.message}"
+        ) from None
+
+
+def _check_names(step: Step, steps: Mapping[str, Step], dag: str) -> None:
+    """Whether all names that `step` mentions are those of steps, and those of its own parameters are not."""
+    for needed in step_needs(step):
+        if needed not in steps:
+            raise GraphError(
+                f"{_label(step)} needs {needed!r}, which is no dimension of dag {dag!r}{_nearest(needed, steps)}"
+            )
+    if step.over is not None and not isinstance(steps[step.over], Regroup):
+        raise GraphError(f"{_label(step)}: over={step.over!r} is no regroup; declare one with @dag.regroup")
+    for function in step.functions:
+        for name in function.fixed:
+            if name in steps:
+                raise GraphError(
+                    f"{function.label}: the parameter {name!r} has a default value, so the answer of the dimension of "
+                    f"that name would never be filled in; remove the default, or rename the parameter"
+                )
 
 
 def _inferred_space(step: Step, needed: list[tuple[str, str | None]]) -> str | None:
@@ -99,65 +140,44 @@ def _inferred_space(step: Step, needed: list[tuple[str, str | None]]) -> str | N
 
 def _item_needs(step: Step, steps: Mapping[str, Step]) -> list[Dimension]:
     """The item dimensions whose answers `step` gets row by row."""
-    names = step.needs if isinstance(step, Regroup) else [n for function in step.functions for n in function.needs]
-    needed = [steps[name] for name in names]
+    needed = [steps[name] for function in step.functions for name in function.needs]
     return [s for s in needed if isinstance(s, Dimension) and s.scope == "item"]
 
 
 def _check_over(step: Step, steps: Mapping[str, Step], spaces: Mapping[str, str | None]) -> None:
-    for needed in _item_needs(step, steps):
-        if spaces[needed.name] != spaces[step.name]:
+    """Whether the rows that `step` needs are about the items that it is about."""
+    for name in step.needs:
+        needed = steps[name]
+        if isinstance(needed, Dimension) and needed.scope == "item" and spaces[name] != spaces[step.name]:
             raise GraphError(
-                f"{_label(step)} is over {_space(spaces[step.name])}, but needs {needed.name!r}, which is over "
-                f"{_space(spaces[needed.name])}: take it through a global"
+                f"{_label(step)} is over {_space(spaces[step.name])}, but needs {name!r}, which is over "
+                f"{_space(spaces[name])}: take it through a global"
             )
 
 
 def _check_scopes(step: Step, steps: Mapping[str, Step], spaces: Mapping[str, str | None]) -> None:
-    for needed in step_needs(step):
-        if isinstance(steps[needed], Regroup) and needed != step.over:
-            raise GraphError(f"{_label(step)} has a parameter {needed!r}, which is a regroup: it makes items; use over={needed!r}")
-    if isinstance(step, Regroup):
-        if not any(_is_global(steps[name]) for name in step.needs):
-            raise GraphError(f"{_label(step)} needs no global dimension: a regroup is made of the answer of one")
-        return
-    if step.per is not None:
-        _check_per(step, step.per, steps)
-    if step.scope == "item":
-        for name in step.needs:
-            needed_step = steps[name]
-            if isinstance(needed_step, Dimension) and needed_step.per and spaces[name] != spaces[step.name]:
-                raise GraphError(
-                    f"{_label(step)} needs {name!r}, which answers per group of other items: which group is meant? "
-                    f"take it through a global"
-                )
-
-
-def _check_per(step: Dimension, per: Function, steps: Mapping[str, Step]) -> None:
-    for name in per.needs:
+    """Whether what `step` needs can be handed to it."""
+    for name in (name for function in step.functions for name in function.needs):
         needed = steps[name]
-        if not (isinstance(needed, Dimension) and needed.scope == "item"):
+        if isinstance(needed, Regroup):
+            raise GraphError(
+                f"{_label(step)} has a parameter {name!r}, which is a regroup: it makes items; use over={name!r}"
+            )
+        if step.scope == "item" and needed.per is not None and spaces[name] != spaces[step.name]:
+            raise GraphError(
+                f"{_label(step)} needs {name!r}, which answers per group of other items: which group is meant? "
+                f"take it through a global"
+            )
+    if isinstance(step, Dimension):
+        _check_per(step, steps)
+    elif not any(steps[name].scope == "global" for name in step.needs):
+        raise GraphError(f"{_label(step)} needs no global dimension: a regroup is made of the answer of one")
+
+
+def _check_per(step: Dimension, steps: Mapping[str, Step]) -> None:
+    for name in step.per.needs if step.per is not None else ():
+        if steps[name].scope != "item":
             raise GraphError(f"{_label(step)}: per names {name!r}; the group of an item comes from item dimensions")
-
-
-def _check_cycles(steps: Mapping[str, Step]) -> None:
-    ended: set[str] = set()
-
-    def visit(name: str, path: list[str]) -> None:
-        if name in path:
-            cycle = " → ".join([*path[path.index(name) :], name])
-            raise GraphError(f"the dimensions need each other in a circle: {cycle}; remove one of these dependencies")
-        if name not in ended:
-            for needed in step_needs(steps[name]):
-                visit(needed, [*path, name])
-            ended.add(name)
-
-    for name in steps:
-        visit(name, [])
-
-
-def _is_global(step: Step) -> bool:
-    return isinstance(step, Dimension) and step.scope == "global"
 
 
 def _label(step: Step) -> str:
@@ -169,7 +189,8 @@ def _space(space: str | None) -> str:
 
 
 def _nearest(name: str, steps: Mapping[str, Step]) -> str:
-    close = difflib.get_close_matches(name, steps, n=1)
+    close = difflib.get_close_matches(name, [*steps, "item", "items"], n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(steps)}"
+    shown = [*steps][:_SHOWN]
+    return f"; there are: {', '.join(shown)}{', …' if len(steps) > _SHOWN else ''}"

@@ -21,27 +21,30 @@ async def walk(row: Row, dimensions: Sequence[Dimension], sides: Sides, steps: M
         dimensions: in an order in which each comes after those it needs.
         sides: results of the globals they need.
         steps: the dag's.
+
+    Raises:
+        StoreError: the answer store does not work.
     """
     results: dict[str, Result] = dict(row.results)
+    walked = Row(item=row.item, results=results)
 
     async def evaluate(dimension: Dimension) -> None:
-        known = {name: results[name] for name in dimension.needs if name in results}
-        known |= item_sides(dimension, Row(item=row.item, results=results), sides, steps)
+        known = results | item_sides(dimension, walked, sides, steps) if sides else results
         results[dimension.name] = await evaluate_item(dimension, row.item, known, steps, caller)
 
     if len(dimensions) == 1:
         await evaluate(dimensions[0])
-        return Row(item=row.item, results=results)
+        return walked
 
     tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def evaluate_after(dimension: Dimension) -> None:
-        before = [tasks[name] for name in dimension.needs if name in tasks]
-        if before:
-            await asyncio.wait(before)
+    async def evaluate_after(dimension: Dimension, before: Sequence[asyncio.Task[None]]) -> None:
+        for task in before:
+            await task
         await evaluate(dimension)
 
     async with asyncio.TaskGroup() as group:
         for dimension in dimensions:
-            tasks[dimension.name] = group.create_task(evaluate_after(dimension))
+            before = [tasks[name] for name in dimension.needs if name in tasks]
+            tasks[dimension.name] = group.create_task(evaluate_after(dimension, before))
     return Row(item=row.item, results={**row.results, **{d.name: results[d.name] for d in dimensions}})

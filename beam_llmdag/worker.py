@@ -60,8 +60,8 @@ class Worker:
             if run.users > 0:
                 return
             del self._runs[run_id]
-            in_use = run.store is None or any(other.store == run.store for other in self._runs.values())
-            store = None if in_use else self._stores.pop(run.store or "")
+            shared = any(other.store == run.store for other in self._runs.values())
+            store = None if run.store is None or shared else self._stores.pop(run.store)
         asyncio.run_coroutine_threadsafe(_close(run.caller, store), self.loop).result(_CLOSE_SECONDS)
 
     def progress(self, run_id: str) -> Progress:

@@ -15,7 +15,9 @@ from pipelines.options import Settings
 
 __all__ = ["Models", "chosen_models", "gold_path"]
 
-_LOCAL = f"local:{DEFAULT_MODEL}"
+_CHEAP = "anthropic:claude-haiku-4-5"
+_STRONG = "anthropic:claude-sonnet-4-5"
+_OTHER_VENDOR = "openai:gpt-5-mini"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,33 +25,33 @@ class Models:
     """The models of a pipeline.
 
     Attributes:
-        main: of every dimension but the first.
         first: of the first dimension, which sees every item.
+        main: of all others.
         store: the answer store: where the user's environment says, or False where all answers are simulated.
     """
 
-    main: Model
     first: Model
-    store: Literal[False] | None
+    main: Model
+    store: Literal[False] | None = None
 
 
 @contextmanager
 def chosen_models(settings: Settings) -> Iterator[Models]:
     """The models that `settings` name; while the context lasts, `simulated` answers.
 
-    The simulated model is a server on this machine's loopback address, so all workers must be on this machine. It
-    gives the gold answers that lie beside the input, if there are any, and makes up answers that fit the schema if not.
+    The simulator is a server on this machine's loopback address, so all workers must be on this machine. It gives the
+    gold answers that lie beside the input, if there are any, and makes up answers that fit the schema if not.
 
     Raises:
         GraphError: a name is no model.
     """
-    names = {name for name in (settings.model, settings.filter_model, settings.fallback_model) if name}
-    if "simulated" not in names:
-        yield _models(settings, simulated=None)
+    if settings.model != "simulated":
+        yield _models(settings)
         return
     gold = gold_path(settings.input)
     with Simulator(answers=load_rules(gold) if gold.exists() else None) as simulator:
-        yield _models(settings, simulated=simulator.base_url("openai"))
+        models = _models(settings)
+        yield Models(first=_simulated(models.first, simulator), main=_simulated(models.main, simulator), store=False)
 
 
 def gold_path(input_path: str) -> Path:
@@ -57,19 +59,24 @@ def gold_path(input_path: str) -> Path:
     return Path(input_path).with_suffix(".gold.jsonl")
 
 
-def _models(settings: Settings, simulated: str | None) -> Models:
-    main = _model(settings.model, simulated)
-    first = _model(settings.filter_model, simulated) if settings.filter_model else main
-    if settings.fallback_model:
-        fallback = _model(settings.fallback_model, simulated)
-        main, first = replace(main, fallbacks=[fallback]), replace(first, fallbacks=[fallback])
-    asked = (*main.chain(), *first.chain())
-    only_simulated = all(simulated is not None and model.base_url == simulated for model in asked)
-    return Models(main=main, first=first, store=False if only_simulated else None)
+def _models(settings: Settings) -> Models:
+    if settings.model in ("cloud", "simulated"):
+        first, main, fallback = _CHEAP, _STRONG, settings.fallback_model or _OTHER_VENDOR
+    else:
+        name = f"local:{DEFAULT_MODEL}" if settings.model == "local" else settings.model
+        first, main, fallback = name, name, settings.fallback_model
+    first = settings.filter_model or first
+    fallbacks = [fallback] if fallback else []
+    return Models(first=Model(first, fallbacks=fallbacks), main=Model(main, fallbacks=fallbacks))
 
 
-def _model(name: str, simulated: str | None) -> Model:
-    if name == "simulated":
+def _simulated(model: Model, simulator: Simulator) -> Model:
+    """`model` and its fallbacks, answered by the simulator."""
+    vendor = model.provider.partition("-")[0]
+    return replace(
+        model,
+        base_url=simulator.base_url(vendor),
         # A variable of its own, so that a real key of the user's is not sent to a server that logs requests.
-        return Model("openai:simulated", base_url=simulated, api_key_env="SIMULATED_API_KEY")
-    return Model(_LOCAL if name == "local" else name)
+        api_key_env="SIMULATED_API_KEY",
+        fallbacks=[_simulated(fallback, simulator) for fallback in model.chain()[1:]],
+    )

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 __all__ = ["Settings", "parse_settings"]
+
+_DEFAULT_RUNNER = "FnApiRunner"  # in this process; "DirectRunner" would first try to download another one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +20,11 @@ class Settings:
     Attributes:
         input: path or glob pattern of the items: JSON Lines, CSV or Parquet.
         output: folder for the results.
-        model: `"simulated"`, `"local"` or `"provider:name"`.
-        filter_model: another one for the first dimension, which sees every item; None for `model`.
-        fallback_model: one to ask when another has failed for good; None for none.
-        summary: JSON file for the counters of the run; None for no such file.
+        model: `"cloud"`, `"simulated"`, `"local"` or `"provider:name"`.
+        filter_model: another one for the first dimension, which sees every item; None for the default of `model`.
+        fallback_model: one to ask when another has failed for good; None for the default of `model`.
+        summary: JSON file for the run's totals, beside the one in `output`; None for none.
+        show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
     """
 
@@ -31,6 +34,7 @@ class Settings:
     filter_model: str | None = None
     fallback_model: str | None = None
     summary: str | None = None
+    show: int = 0
     shards: int = 1
 
 
@@ -44,19 +48,28 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     parser = argparse.ArgumentParser(
         description=description, epilog="All other options are Beam's, for example --runner.", allow_abbrev=False
     )
-    model_help = "simulated (no key, no network), local (a small model in this process) or provider:name"
     parser.add_argument("--input", required=True, help="path or pattern of .jsonl, .csv or .parquet files")
     parser.add_argument("--output", required=True, help="folder for the results")
-    parser.add_argument("--model", default="simulated", help=f"{model_help}; default: %(default)s")
+    parser.add_argument(
+        "--model",
+        default="cloud",
+        help="cloud (a cheap model for the first step, a stronger one with a fallback of another vendor for the rest), "
+        "simulated (the same names, answered on this machine without a key), local (a small model in this process) or "
+        "provider:name for all; default: %(default)s",
+    )
     parser.add_argument("--filter-model", help="another model for the first dimension, which sees every item")
     parser.add_argument("--fallback-model", help="model to ask when another one has failed for good")
-    parser.add_argument("--summary", metavar="FILE.json", help="write the counters of the run to this file")
-    parser.add_argument("--shards", type=_shards, default=1, help="number of files with rows; 0: the runner decides")
+    parser.add_argument("--summary", metavar="FILE.json", help="write the totals of the run to this file, too")
+    parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
+    parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
     own, beam_args = parser.parse_known_args(argv)
-    return Settings(**vars(own)), PipelineOptions(beam_args)
+    options = PipelineOptions(beam_args)
+    standard = options.view_as(StandardOptions)
+    standard.runner = standard.runner or _DEFAULT_RUNNER
+    return Settings(**vars(own)), options
 
 
-def _shards(text: str) -> int:
+def _number(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is less than 0")

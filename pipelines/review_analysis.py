@@ -19,12 +19,10 @@ from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.io.read import ReadItems
-from beam_llmdag.io.results import WriteResults
 from beam_llmdag.item import Item
-from beam_llmdag.transforms.llm_dag import LLMDag
+from pipelines.ending import analyse
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
-from pipelines.summary import write_summary
 
 __all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"]
 
@@ -110,16 +108,9 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     """Runs the pipeline with the options in `argv` (by default the command line's) and waits for its end."""
     settings, options = parse_settings(argv, "Filter and analyse product reviews.")
     with chosen_models(settings) as models:
-        dag = review_dag(models)
         pipeline = beam.Pipeline(options=options)
         read = pipeline | "Read" >> ReadItems(settings.input)
-        results = read.items | "Analyse" >> LLMDag(dag, store=models.store)
-        results | "Write" >> WriteResults(dag, settings.output, unreadable=read.failures, num_shards=settings.shards)
-        result = pipeline.run()
-        result.wait_until_finish()
-    if settings.summary:
-        write_summary(result, settings.summary)
-    return result
+        return analyse(pipeline, read, review_dag(models), models, settings)
 
 
 def main() -> None:

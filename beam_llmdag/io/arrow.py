@@ -65,7 +65,9 @@ def _batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | InputError]:
 def _named_values(name: str, column: Any) -> list[Any]:
     try:
         return _values(column)
-    except (InputError, OverflowError, UnicodeDecodeError, pa.ArrowException) as error:
+    except OverflowError as error:  # the only numbers that are converted here are times
+        raise InputError(f"column {name!r} of type {column.type}: a time outside the years 1 to 9999") from error
+    except (InputError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"column {name!r} of type {column.type}: {error}") from error
 
 

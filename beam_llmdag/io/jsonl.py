@@ -10,11 +10,11 @@ from typing import Any
 
 from beam_llmdag.io.raw import RawRecord
 
-__all__ = ["json_records"]
+__all__ = ["json_line_records", "json_records"]
 
 
-def json_records(lines: Iterable[bytes], name: str) -> Iterator[RawRecord]:
-    """The records of JSON Lines, or of an array that begins in the first line that is not blank.
+def json_line_records(lines: Iterable[bytes], name: str) -> Iterator[RawRecord]:
+    """The records of JSON Lines.
 
     Blank lines are no records. A line that is not UTF-8, not JSON, or has a key twice in one object is a record with
     a problem. A number that a float cannot hold exactly as written (`0.30000000000000000001`) becomes a `Decimal`.
@@ -23,16 +23,26 @@ def json_records(lines: Iterable[bytes], name: str) -> Iterator[RawRecord]:
         lines: lines of the file, see `byte_lines`.
         name: name of the file, for `RawRecord.where`.
     """
-    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    for number, line in numbered:
-        if number == 1 and line.lstrip().startswith(b"["):
-            array = _parsed(b"".join([line, *(rest for _, rest in numbered)]), name)
-            if isinstance(array.record, list):
-                yield from (RawRecord(where=f"{name}:record {at}", record=one) for at, one in enumerate(array.record))
-                return
-            yield array
-            return
-        yield _parsed(line, f"{name}:line {number}")
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _parsed(line, f"{name}:line {number}")
+
+
+def json_records(lines: Iterable[bytes], name: str) -> Iterator[RawRecord]:
+    """The elements of a JSON file that is one array; a file that does not begin with `[` is read as JSON Lines.
+
+    A broken array is a single record with a problem. The file is held in memory. For all else see `json_line_records`.
+    """
+    text = b"".join(lines)
+    if not text.lstrip().startswith(b"["):
+        yield from json_line_records(text.split(b"\n"), name)
+        return
+    array = _parsed(text, name)
+    if array.problem is not None:
+        yield array
+        return
+    for number, record in enumerate(array.record):
+        yield RawRecord(where=f"{name}:record {number} (counted from 0)", record=record)
 
 
 def _parsed(text: bytes, where: str) -> RawRecord:

@@ -16,19 +16,19 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from beam_llmdag.errors import InputError, StrictModeError
 from beam_llmdag.io.arrow import table_rows
 from beam_llmdag.io.csv import csv_records
-from beam_llmdag.io.jsonl import json_records
+from beam_llmdag.io.jsonl import json_line_records, json_records
 from beam_llmdag.io.raw import RawRecord, byte_lines
 from beam_llmdag.item import Item, item_and_origin, numbered
 from beam_llmdag.result import Failure
 
 __all__ = ["InputFormat", "ReadItems", "ReadResult"]
 
-InputFormat = Literal["jsonl", "csv", "parquet"]
+InputFormat = Literal["jsonl", "json", "csv", "parquet"]
 
 _SUFFIXES: dict[str, InputFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".parquet": "parquet",
 }
@@ -52,9 +52,9 @@ class ReadItems(beam.PTransform[Any, Any]):
     """Reads files and returns a `ReadResult`; one bad record is a failure and does not stop the others.
 
     Every text stays as it is in the file: the id `007` is `007`, `NA` is `NA`, a content like a date is text. Numbers
-    keep their exact value. See `item_from` for what becomes of the fields, `csv_records`, `json_records` and
-    `table_rows` for each format. Files are read in parallel, Parquet row groups as well; a text file is read by one
-    worker. The items are spread over all workers afterwards.
+    keep their exact value. See `item_from` for what becomes of the fields, and `csv_records`, `json_line_records`,
+    `json_records` and `table_rows` for each format. Files are read in parallel, Parquet row groups as well; a text
+    file is read by one worker. The items are spread over all workers afterwards.
 
     Records without an id field get the id `derived_id`; the second, third, ... of equal records gets `-2`, `-3`, ....
 
@@ -62,8 +62,8 @@ class ReadItems(beam.PTransform[Any, Any]):
         pattern: path or glob pattern. Files that end in `.gz`, `.bz2` and the like are unpacked.
         id_field: name of the field with the id.
         content_field: name of the field with the content.
-        file_format: `"jsonl"` (also for a file that is one JSON array), `"csv"` or `"parquet"`; by default, what the
-            ending of `pattern` says.
+        file_format: `"jsonl"`, `"json"` (one array), `"csv"` or `"parquet"`; by default, what the ending of `pattern`
+            says.
         strict: whether the first bad record fails the pipeline, with a `StrictModeError` that names it.
 
     Raises:
@@ -160,11 +160,16 @@ def _base(pattern: str) -> str:
     return literal[: max(literal.rfind("/"), literal.rfind(os.sep)) + 1]
 
 
-def _text_records(path: str, base: str, file_format: str, content_field: str) -> Iterator[RawRecord]:
+def _text_records(path: str, base: str, file_format: InputFormat, content_field: str) -> Iterator[RawRecord]:
     name = path.removeprefix(base)
     with FileSystems.open(path) as handle:
         lines = byte_lines(handle, name)
-        yield from csv_records(lines, name, content_field) if file_format == "csv" else json_records(lines, name)
+        if file_format == "csv":
+            yield from csv_records(lines, name, content_field)
+        elif file_format == "json":
+            yield from json_records(lines, name)
+        else:
+            yield from json_line_records(lines, name)
 
 
 def _parquet_records(named: tuple[str, pa.Table], base: str, content_field: str) -> Iterator[RawRecord]:

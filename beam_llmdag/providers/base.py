@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 
-__all__ = ["ENTRY_POINT_GROUP", "Provider", "ProviderFactory", "find_provider"]
+__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Provider", "ProviderFactory", "find_provider"]
 
 ENTRY_POINT_GROUP = "beam_llmdag.providers"
 
@@ -49,6 +49,18 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Closes connections."""
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A provider that finds its server (or file) elsewhere than in `Model.base_url`, in the environment for example.
+
+    A part of `Provider` that may be left out. Answers of different servers are kept apart in the answer store.
+    """
+
+    @property
+    def endpoint(self) -> str | None:
+        """What answers; None for the vendor's own server."""
 
 
 ProviderFactory = Callable[[Model], Provider]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.reply import Reply, codes, description, error_in, words
+from beam_llmdag.providers.reply import Reply, codes, description, words
 from beam_llmdag.providers.retry_after import retry_after_seconds
 from beam_llmdag.usage import Usage
 
@@ -53,8 +53,8 @@ def status_class(status: int) -> ErrorClass:
 
 
 def by_code(table: Mapping[str, ErrorClass], found: Collection[str]) -> ErrorClass | None:
-    """The class of the first code in `found` that `table` knows."""
-    return next((table[code] for code in found if code in table), None)
+    """The class of the first code of `table` that is in `found`: a table lists what decides before what is general."""
+    return next((error_class for code, error_class in table.items() if code in found), None)
 
 
 def failure(reply: Reply, access: Access, classify: Classify, now: float, usage: Usage | None = None) -> CallError:
@@ -69,8 +69,6 @@ def failure(reply: Reply, access: Access, classify: Classify, now: float, usage:
     """
     found = codes(reply.body)
     said = words(reply.body)
-    if reply.status < 400 and error_in(reply.body) is None:
-        return no_answer(reply)
     error_class = classify(VendorError(codes=found, message=said)) or _by_status(reply.status, found)
     message = f"{said} ({', '.join(found)})" if found else said
     if reply.status < 400:

@@ -134,7 +134,7 @@ class GoogleProvider(HttpProvider):
     def _classify(self, error: VendorError) -> ErrorClass | None:
         if any(_PER_DAY in code for code in error.codes):
             return "quota_exhausted"
-        return by_code(_CODES, [code for code in _CODES if code in error.codes])
+        return by_code(_CODES, error.codes)
 
 
 def _body_of(error: errors.APIError) -> str:

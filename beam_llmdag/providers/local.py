@@ -44,6 +44,15 @@ class LocalProvider:
         self._server: Any = None
         self._chat: OpenAIChatProvider | None = None
 
+    @property
+    def endpoint(self) -> str | None:
+        """Size and time of the file: another file under the same name is another model. See `Addressed`."""
+        path = model_path(self._model.name)
+        if not path.is_file():
+            return None
+        state = path.stat()
+        return f"{state.st_size} bytes of {state.st_mtime_ns}"
+
     def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
         """See `Provider`."""
         return wire_schema(schema, LLAMA)

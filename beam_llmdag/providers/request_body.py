@@ -16,8 +16,7 @@ def deep_merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, A
     result = dict(body)
     for key, value in more.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = deep_merged(old, value) if both and isinstance(old, Mapping) else value
+        result[key] = deep_merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

@@ -42,7 +42,11 @@ def normal_form(canonical: Mapping[str, Any]) -> tuple[Schema, list[str]]:
     """
     normaliser = _Normaliser(dict(canonical))
     root = dict(canonical)
+    followed: set[str] = set()
     while "$ref" in root:  # the root of a recursive pydantic model is a bare reference
+        if root["$ref"] in followed:
+            raise InexpressibleError("", f"refers to itself, {root['$ref']!r}, and to nothing else")
+        followed.add(root["$ref"])
         siblings = {key: value for key, value in root.items() if key not in ("$ref", *_ABOUT_THE_FILE)}
         root = merged(resolved(canonical, root["$ref"], ""), siblings, "")
     form = normaliser.node(root, "")

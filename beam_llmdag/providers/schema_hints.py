@@ -28,7 +28,7 @@ _WORDS: Mapping[str, str] = {
     "examples": "for example {}",
     "not": "does not fit {}",
     "contentMediaType": "holds {}",
-    "keys": "each key is {}",
+    "keys": "each key: {}",
 }
 _PLAIN = ("pattern", "format", "contentMediaType", "keys")  # a text that reads better without quotes
 

@@ -224,10 +224,10 @@ class _Writer:
     def _is_sent(self, key: str, value: Any, node: Schema) -> bool:
         if key == "minItems" and self.dialect.small_min_items:
             return value in (0, 1)
-        if key not in self.dialect.keywords:
-            return False
         if key == "format":
             return value in self.dialect.formats
+        if key not in self.dialect.keywords:
+            return False
         if key == "pattern":
             return not _contains(value, _LOOKAROUND)
         if key in ("enum", "const") and self.dialect.enum_types is not None:

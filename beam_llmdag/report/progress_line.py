@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import TextIO
 
 __all__ = ["ProgressLine"]
 
-_SECONDS = 0.5
+_TERMINAL_SECONDS = 0.5
+_LOG_SECONDS = 10.0
 _CLEAR = "\r\x1b[2K"
 
 
 class ProgressLine:
-    """Shows a text that changes, on stderr, as long as the context lasts.
+    """Shows a text that changes, as long as the context lasts.
 
     Args:
-        text: called twice a second for the text.
-        show: True or False; None shows it if stderr is a terminal. Elsewhere a line is written when the text changed,
-            every ten seconds at most.
+        text: called again and again for the text.
+        show: True or False; None shows it if `stream` is a terminal.
+        stream: where to; stderr by default.
+        every_seconds: time between two looks at the text; by default half a second on a terminal, which shows one line
+            that changes, and ten seconds elsewhere, where every new text is a line of its own.
     """
 
-    def __init__(self, text: Callable[[], str], show: bool | None = None) -> None:
+    def __init__(
+        self,
+        text: Callable[[], str],
+        show: bool | None = None,
+        *,
+        stream: TextIO | None = None,
+        every_seconds: float | None = None,
+    ) -> None:
         self._text = text
-        self._terminal = sys.stderr.isatty()
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
         self._show = self._terminal if show is None else show
+        self._seconds = every_seconds or (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="llmdag-progress", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="llmdag-progress", daemon=True)
 
     def __enter__(self) -> ProgressLine:
         if self._show:
@@ -41,14 +55,22 @@ class ProgressLine:
         if self._show:
             self._thread.join()
             if self._terminal:
-                sys.stderr.write(_CLEAR)
-                sys.stderr.flush()
+                self._write(_CLEAR)
 
-    def _write(self) -> None:
+    def _work(self) -> None:
         last = ""
-        while not self._ended.wait(_SECONDS if self._terminal else 20 * _SECONDS):
+        while not self._ended.wait(self._seconds):
             text = self._text()
             if text != last:
                 last = text
-                sys.stderr.write(f"{_CLEAR}{text}" if self._terminal else f"{text}\n")
-                sys.stderr.flush()
+                self._write(self._shown(text))
+
+    def _shown(self, text: str) -> str:
+        if not self._terminal:
+            return f"{text}\n"
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be cleared
+        return f"{_CLEAR}{text if len(text) <= width else text[: width - 1] + '…'}"
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

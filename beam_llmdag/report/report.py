@@ -12,9 +12,9 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Dimension
 from beam_llmdag.io.records import row_record
 from beam_llmdag.io.schemas import rows_schema
-from beam_llmdag.report.summary import Summary
 from beam_llmdag.report.table import summary_table
 from beam_llmdag.result import CostRow, Failure, Result, Row
+from beam_llmdag.summary import Summary
 from beam_llmdag.validation import item_spaces
 
 __all__ = ["Report"]

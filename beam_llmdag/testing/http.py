@@ -123,10 +123,11 @@ class HttpConnection(asyncio.Protocol):
         if self._pending.drop:
             self.abort()
             return
-        self._transport.write(self._pending.data)
-        if self._pending.close or not self._keep_alive:
+        reply = self._pending
+        self._end("sent")  # before it is: who has the answer may rely on finding it in the log
+        self._transport.write(reply.data)
+        if reply.close or not self._keep_alive:
             self._transport.close()
-        self._end("sent")
 
     def _end(self, ending: Ending) -> None:
         reply, self._pending = self._pending, None

@@ -66,6 +66,7 @@ class RequestLog:
         self._path = path
         self._keep = keep
         self._file: TextIO | None = None
+        self.in_flight = 0
         self.clear()
 
     def open(self) -> None:
@@ -80,11 +81,10 @@ class RequestLog:
             self._file = None
 
     def clear(self) -> None:
-        """Forgets all requests; the file stays as it is."""
+        """Forgets all requests but how many are in flight; the file stays as it is."""
         self.entries: list[Entry] = []
         self.total = 0
-        self.in_flight = 0
-        self.peak_in_flight = 0
+        self.peak_in_flight = self.in_flight
         self.statuses: Counter[int] = Counter()
 
     def begin(self, request: SimulatedRequest) -> Entry:

@@ -97,8 +97,13 @@ class Service:
             return _plain(400, wire.error(400, Reply(message=str(error)), "req_unreadable"))
         entry = self._log.begin(request)
         limits = self._limiter.admit(request, self._clock.monotonic())
-        reply = _refusal(limits) if limits is not None and limits.refused else self._reply(request)
-        return self._send(wire, entry, reply, limits)
+        try:
+            reply = _refusal(limits) if limits is not None and limits.refused else self._reply(request)
+            return self._send(wire, entry, reply, limits)
+        except Exception as error:  # noqa: BLE001 - functions and data of the user, which may raise anything
+            # becomes an error that clients do not retry: a bug in a test must not look like a fault of a vendor
+            message = f"an answer function or script of the simulator raised {type(error).__name__}: {error}"
+            return self._send(wire, entry, Reply(status=400, message=message), limits)
 
     def _read(self, wire: Wire, model: str | None, http: HttpRequest) -> SimulatedRequest:
         """The request as the API understands it.
@@ -121,7 +126,7 @@ class Service:
             asked = wire.read(body)
         except (AttributeError, TypeError) as error:
             raise ValueError(f"the request is not valid: {error}") from error
-        key = blake2b(http.body, digest_size=8, person=http.path.encode()[-16:]).digest()
+        key = blake2b(b"%s\n%s" % (http.path.encode(), http.body), digest_size=8).digest()
         repeat = self._seen.get(key, 0)
         self._seen[key] = repeat + 1
         return SimulatedRequest(
@@ -143,11 +148,7 @@ class Service:
         for script in self.scripts:
             if script.matches(request):
                 return script.next()
-        try:
-            reply = as_reply(self._answer(request))
-        except Exception as error:  # noqa: BLE001 - it is the user's function, and may raise anything
-            # becomes an error that clients do not retry: a bug in a test must not look like a fault of a vendor
-            return Reply(status=400, message=f"the simulator's answer function raised {type(error).__name__}: {error}")
+        reply = as_reply(self._answer(request))
         fault = self._faults.choose(request, self._seed)
         return reply if fault is None else fault_reply(fault, request, reply)
 

@@ -15,14 +15,14 @@ from beam_llmdag.item import Item
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.usage import Usage
 
-__all__ = ["register"]
+__all__ = ["JsonCoder", "register"]
 
 T = TypeVar("T")
 
 _USAGE = tuple(field.name for field in fields(Usage))
 
 
-class _JsonCoder(coders.Coder, Generic[T]):
+class JsonCoder(coders.Coder, Generic[T]):
     """A value as JSON text of nested lists.
 
     Keys of mappings keep their order, since prompts show it. Equal values with keys in another order have other bytes,
@@ -54,14 +54,14 @@ class _JsonCoder(coders.Coder, Generic[T]):
     def is_deterministic(self) -> bool:
         return self._sorts_keys
 
-    def as_deterministic_coder(self, *_: Any, **__: Any) -> _JsonCoder[T]:
+    def as_deterministic_coder(self, *_: Any, **__: Any) -> JsonCoder[T]:
         return type(self)(sorts_keys=True)
 
     def to_type_hint(self) -> type[T]:
         return self.kind
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _JsonCoder) and type(self) is type(other) and self._sorts_keys == other._sorts_keys
+        return isinstance(other, JsonCoder) and type(self) is type(other) and self._sorts_keys == other._sorts_keys
 
     def __hash__(self) -> int:
         return hash((type(self), self._sorts_keys))
@@ -146,7 +146,7 @@ def _result_from(plain: list[Any]) -> Result:
     )
 
 
-class ItemCoder(_JsonCoder[Item]):
+class ItemCoder(JsonCoder[Item]):
     """Coder of `Item`."""
 
     kind = Item
@@ -158,7 +158,7 @@ class ItemCoder(_JsonCoder[Item]):
         return _item_from(plain)
 
 
-class ResultCoder(_JsonCoder[Result]):
+class ResultCoder(JsonCoder[Result]):
     """Coder of `Result`."""
 
     kind = Result
@@ -179,7 +179,7 @@ def _row_from(plain: list[Any]) -> Row:
     return Row(item=_item_from(plain[0]), results={result.dimension: result for result in results})
 
 
-class RowCoder(_JsonCoder[Row]):
+class RowCoder(JsonCoder[Row]):
     """Coder of `Row`."""
 
     kind = Row
@@ -207,7 +207,7 @@ def _failure_from(plain: list[Any]) -> Failure:
     )
 
 
-class FailureCoder(_JsonCoder[Failure]):
+class FailureCoder(JsonCoder[Failure]):
     """Coder of `Failure`."""
 
     kind = Failure
@@ -228,7 +228,7 @@ def _cost_from(plain: list[Any]) -> CostRow:
     return CostRow(dimension=dimension, item_id=item_id, attempt=attempt, what=_attempt_from(what))
 
 
-class CostRowCoder(_JsonCoder[CostRow]):
+class CostRowCoder(JsonCoder[CostRow]):
     """Coder of `CostRow`."""
 
     kind = CostRow

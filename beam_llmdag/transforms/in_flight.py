@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterator
@@ -13,6 +14,8 @@ __all__ = ["InFlight"]
 
 Tag = TypeVar("Tag")
 T = TypeVar("T")
+
+_CANCEL_SECONDS = 10.0
 
 
 class InFlight(Generic[Tag, T]):
@@ -57,10 +60,11 @@ class InFlight(Generic[Tag, T]):
                 self._some_ended.wait()
 
     def cancel(self) -> None:
-        """Cancels all that are still on their way; their results are gone."""
+        """Cancels all that are still on their way and waits for their end; their results are gone."""
         self._cancelled = True
         self.pending = 0
-        self._loop.call_soon_threadsafe(self._cancel_tasks)
+        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
+        concurrent.futures.wait([ended], timeout=_CANCEL_SECONDS)
 
     def _start_submitted(self) -> None:
         while self._submitted:
@@ -77,7 +81,12 @@ class InFlight(Generic[Tag, T]):
         if not self._cancelled:
             self._ended.append((tag, task))
             self._some_ended.set()
+        elif not task.cancelled():
+            task.exception()  # nobody else will look at it
 
-    def _cancel_tasks(self) -> None:
+    async def _cancel_tasks(self) -> None:
+        self._start_submitted()
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

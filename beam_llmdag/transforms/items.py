@@ -111,7 +111,9 @@ class _Unique(beam.DoFn):
     def _rejected(
         self, item_id: str, rows: list[Placed], window: BoundedWindow
     ) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
-        message = f"item {item_id!r}: duplicate id, {len(rows)} items have it; ids must be unique, so none of them was analysed"
+        message = (
+            f"item {item_id!r}: duplicate id, {len(rows)} items have it; make it unique, none of them was analysed"
+        )
         stop_if_strict(self._config, message)
         for place, row in rows:
             yield pvalue.TaggedOutput(DUPLICATES, _restored(place, self._failed(row.item, message), window))

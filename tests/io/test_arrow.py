@@ -65,7 +65,8 @@ def test_two_columns_with_one_name_are_an_error():
     ("values", "type_", "said"),
     [
         ([[("k", 1)], [("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64()), "a map has a key twice: ['k', 'k']"),
-        ([0, 2**62], pa.timestamp("s"), "date value out of range"),
+        ([0, 2**62], pa.timestamp("s"), "a time outside the years 1 to 9999"),
+        ([0, 2**30], pa.date32(), "a time outside the years 1 to 9999"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error_in_place_of_its_own_row(values, type_, said):

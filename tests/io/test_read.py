@@ -107,7 +107,7 @@ def test_a_value_in_parquet_that_cannot_be_read_is_a_failure_of_its_row(tmp_path
     at = pa.array([0, 2**62], pa.timestamp("us"))
     pq.write_table(pa.table({"id": ["a", "b"], "content": ["x", "y"], "at": at}), tmp_path / "in.parquet")
     where = "in.parquet:row 1 (counted from 0 in its row group)"
-    message = "column 'at' of type timestamp[us]: date value out of range"
+    message = "column 'at' of type timestamp[us]: a time outside the years 1 to 9999"
     expected = [Item("a", "x", {"at": "1970-01-01T00:00:00"})]
     check(tmp_path / "in.parquet", expected, [bad(where, message)])
 
@@ -143,6 +143,11 @@ def test_a_compressed_file_is_unpacked(tmp_path):
     check(tmp_path / "in.jsonl.gz", [Item("1", "a")])
 
 
+def test_a_json_array_is_a_file_of_items(tmp_path):
+    (tmp_path / "in.json").write_text('[{"id": 1, "content": "a"},\n {"id": 2, "content": "b"}]', encoding="utf-8")
+    check(tmp_path / "in.json", [Item("1", "a"), Item("2", "b")])
+
+
 def test_files_of_one_pattern_are_told_apart_by_their_folder(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -162,7 +167,9 @@ def test_no_matching_file_is_an_error_before_the_pipeline_runs(tmp_path):
 
 
 def test_an_unknown_ending_is_an_error_that_lists_the_formats():
-    with pytest.raises(InputError, match=r"in.xlsx: its ending says no known format; .*'jsonl', 'csv', 'parquet'"):
+    with pytest.raises(
+        InputError, match=r"in.xlsx: its ending says no known format; .*'jsonl', 'json', 'csv', 'parquet'"
+    ):
         ReadItems("in.xlsx")
 
 

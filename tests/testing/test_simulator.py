@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -150,7 +151,7 @@ def test_an_answer_function_that_raises_is_a_bad_request_that_says_so(raw):
     with Simulator(broken) as sim:
         got = raw.ask(sim)
     assert got.status == 400
-    assert "the simulator's answer function raised KeyError: 'lost'" in got.json["error"]["message"]
+    assert "raised KeyError: 'lost'" in got.json["error"]["message"]
 
 
 def test_an_answer_of_no_known_kind_is_a_bad_request_that_says_so(raw):
@@ -158,10 +159,35 @@ def test_an_answer_of_no_known_kind_is_a_bad_request_that_says_so(raw):
         assert "not int: 7" in raw.ask(sim).json["error"]["message"]
 
 
+def test_an_answer_that_is_no_json_is_a_bad_request_that_says_so(raw, protocol):
+    with Simulator(lambda request: {"when": {1, 2}}) as sim:
+        got = raw.ask(sim, protocol)
+        assert (got.status, sim.in_flight) == (400, 0)
+    assert "set is not JSON serializable" in got.json["error"]["message"]
+
+
+def test_equal_prompts_to_two_models_are_two_requests(raw, protocol):
+    with Simulator() as sim:
+        raw.ask(sim, protocol, model="m-1")
+        raw.ask(sim, protocol, model="m-2")
+        assert [seen.repeat for seen in sim.requests] == [0, 0]
+
+
+def test_a_request_in_flight_stays_counted_over_a_reset(raw):
+    with Simulator(lambda request: Reply(hang=True)) as sim:
+        thread = threading.Thread(target=raw.ask_many, args=(sim, ["a"]), kwargs={"timeout_seconds": 1})
+        thread.start()
+        assert until(lambda: sim.in_flight == 1)
+        sim.reset()
+        assert (sim.in_flight, sim.peak_in_flight, sim.requests) == (1, 1, [])
+        thread.join()
+        assert until(lambda: sim.in_flight == 0)
+
+
 def test_a_script_runs_in_order_and_repeats_its_last_reply(raw):
     with Simulator() as sim:
         sim.script([Reply(status=529), "first", {"label": "last"}])
-        assert [raw.ask(sim).status for _ in range(1)] == [529]
+        assert raw.ask(sim).status == 529
         assert [raw.ask(sim).text for _ in range(3)] == ["first", '{"label": "last"}', '{"label": "last"}']
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from beam_llmdag.result import Attempt, Result
+from beam_llmdag.result import Attempt, Failure, Result
 from beam_llmdag.usage import Usage
 
 __all__ = ["Summary", "Total"]
@@ -114,6 +114,11 @@ class Summary:
                 for total in (self.total, dimension, self.by_model.setdefault(attempt.model, Total())):
                     total.add_attempt(attempt)
 
+    def add_unreadable(self, failure: Failure) -> None:
+        """Counts an input record that is no item: failed, in a line of its own."""
+        for total in (self.total, self.by_dimension.setdefault(failure.dimension, Total())):
+            total.failed += 1
+
     def add(self, other: Summary) -> None:
         """Adds another summary."""
         self.total.add(other.total)
@@ -132,7 +137,11 @@ class Summary:
         return self.total.unpriced_calls == 0
 
     def to_json(self, dimensions: Iterable[str] = ()) -> dict[str, Any]:
-        """As JSON-like data; `dimensions` in their order first, also those without results."""
+        """As JSON-like data: `Total.to_json` of the whole run, and the same under `by_dimension` and `by_model`.
+
+        Args:
+            dimensions: names that come first in `by_dimension`, in this order, also those without results.
+        """
         return {
             **self.total.to_json(),
             "cost_is_complete": self.cost_is_complete,

@@ -1,0 +1,106 @@
+"""Where JSON begins and ends in a text that a model wrote around it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from beam_llmdag.json_data import decoder
+
+__all__ = ["BrokenJSONError", "end_of_value", "json_values"]
+
+_SCALAR = r"(?:-?\d[\d.eE+-]*+|true|false|null|NaN|-?Infinity)"
+_SCALARS = rf"(?:{_SCALAR}\s*+,\s*+)*+"
+_BEGINS = re.compile(rf"""\{{\s*+["}}]|\[\s*+(?:\]|{_SCALARS}(?:["{{\[]|{_SCALAR}\s*+\]))""")
+"""What JSON can begin with. The rest is prose, and not worth a try: `{v3}`, `[see 2]`, `[0, 1)`."""
+
+_QUOTE = "[\"'“”‘’]"
+_LIKE_JSON = re.compile(rf"\{{\s*+(?:{_QUOTE}|[{{\[]|[\w$-]++\s*+:)|\[\s*+{_SCALARS}(?:{_QUOTE}|[{{\[])")
+"""What somebody who tried to write JSON begins with: `{"a`, `{'a`, `{a:`, `{{`, `[1, "a`, `[{`."""
+
+_KEY = re.compile(rf"(?:\[\s*+)*+\{{\s*+{_QUOTE}(?:[^\"'“”‘’\\]|\\.)*+{_QUOTE}\s*+:", re.DOTALL)
+_OPENING = re.compile(r"[{\[]")
+_BRACKET_OR_STRING = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_CLOSES = {"}": "{", "]": "["}
+_SHOWN = 200
+
+
+class BrokenJSONError(ValueError):
+    """Something was meant to be JSON and is none, so what it holds, or what follows it, may be a part of it."""
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """The JSON objects and lists that stand in `text`: outermost ones only, equal ones once.
+
+    What stands inside broken JSON is never taken. Time is linear in the length of any text that a model writes.
+
+    Raises:
+        BrokenJSONError: an object with keys is broken, or JSON that is broken does not end, or nothing but broken JSON
+            is there.
+    """
+    position = 0
+    seen: set[str] = set()
+    broken: BrokenJSONError | None = None
+    while match := _OPENING.search(text, position):
+        start = match.start()
+        try:
+            value, position = _decoded(text, start)
+        except ValueError as error:
+            if not _LIKE_JSON.match(text, start):
+                position = start + 1
+                continue
+            broken = broken or _broken(text, start, error)
+            end = None if _KEY.match(text, start) else _balanced_end(text, start)
+            if end is None:
+                raise broken from None
+            position = end
+        else:
+            if text[start:position] not in seen:
+                seen.add(text[start:position])
+                yield value
+    if broken and not seen:
+        raise broken
+
+
+def end_of_value(text: str, start: int) -> int | None:
+    """The end of the JSON object or list that begins at `start`; None if there is none."""
+    try:
+        return _decoded(text, start)[1]
+    except ValueError:
+        return None
+
+
+def _decoded(text: str, start: int) -> tuple[Any, int]:
+    """The JSON value that begins at `start`, and where it ends.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not _BEGINS.match(text, start):
+        raise ValueError("Expecting a value or a name in double quotes")
+    try:
+        return decoder.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _broken(text: str, start: int, error: ValueError) -> BrokenJSONError:
+    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return BrokenJSONError(f"broken JSON: {said}, in {text[start : start + _SHOWN]!r}")
+
+
+def _balanced_end(text: str, start: int) -> int | None:
+    """The end of the brackets that open at `start`; None if they do not close in order."""
+    opened: list[str] = []
+    for match in _BRACKET_OR_STRING.finditer(text, start):
+        bracket = match[0]
+        if bracket in _CLOSES:
+            if opened.pop() != _CLOSES[bracket]:
+                return None
+            if not opened:
+                return match.end()
+        elif bracket in "{[":
+            opened.append(bracket)
+    return None

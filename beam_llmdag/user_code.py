@@ -1,0 +1,133 @@
+"""Calls of the user's functions, which may raise anything: one odd row must not cost the others."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, TypeVar
+
+from beam_llmdag.attempt import shortened
+from beam_llmdag.dimension import Dimension, Function, Step
+from beam_llmdag.errors import CallError
+from beam_llmdag.result import Result
+
+__all__ = ["Failed", "Skipped", "Values", "call_user", "dumped", "guarded", "typed", "typed_parts", "user_error"]
+
+T = TypeVar("T")
+
+
+class Skipped(Exception):  # noqa: N818 - no error, a way out
+    """A dimension need not run; the text says why."""
+
+
+class Failed(Exception):  # noqa: N818 - a way out with an error, which is `CallError`
+    """A dimension has failed before a call; holds the `CallError`."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """What the functions of one dimension are called with, about one item or about all.
+
+    Attributes:
+        subject: item id, group or `""`, for results and errors.
+        arguments: parameter name -> value.
+    """
+
+    subject: str
+    arguments: Mapping[str, Any]
+
+
+def call_user(function: Function, values: Values, then: Callable[[Any], Any] | None = None) -> Any:
+    """Calls a user's function with the arguments that its parameters name.
+
+    Args:
+        then: what is done with the value it returned, if that runs the user's code as well.
+
+    Raises:
+        Failed: it raised; the error names the exception and the line.
+    """
+    arguments = {name: values.arguments.get(name) for name in function.parameters}
+    if then is None:
+        return guarded(lambda: function.call(**arguments), function.label, function.call)
+    return guarded(lambda: then(function.call(**arguments)), function.label, function.call)
+
+
+def typed(step: Step, result: Result | None) -> Any:
+    """The typed answer that a prompt function sees; None if there is none.
+
+    Raises:
+        Failed: a validator of the user raised.
+    """
+    if result is None or not result.has_data:
+        return None
+    if not isinstance(step, Dimension):
+        return result.data
+    return guarded(lambda: step.output.rebuild(result.data), f"rebuilding the answer of {step.name!r}")
+
+
+def typed_parts(dimension: Dimension, parts: Sequence[Any]) -> list[Any]:
+    """Typed answers of `dimension` from the data of several.
+
+    Raises:
+        Failed: a validator of the user raised.
+    """
+    return guarded(lambda: [dimension.output.rebuild(part) for part in parts], f"rebuilding answers of {dimension.name!r}")
+
+
+def dumped(dimension: Dimension, value: Any, what: str) -> Any:
+    """JSON-like data of a value that the user supplied as an answer.
+
+    Raises:
+        Failed: it does not fit the output, or a validator raised.
+    """
+
+    def dump() -> Any:
+        try:
+            return dimension.output.dump(value)
+        except CallError as error:
+            raise user_error(f"{what} does not fit the output: {error.message}") from None
+
+    return guarded(dump, f"checking {what}")
+
+
+def guarded(function: Callable[[], T], what: str, code: Any = None) -> T:
+    """Runs a user's code.
+
+    Args:
+        what: what is run, for the error.
+        code: the user's function, whose line the error names rather than one of a library it calls.
+
+    Raises:
+        Failed: it raised; the error names the exception and the line.
+    """
+    try:
+        return function()
+    except Failed:
+        raise
+    except (Exception, SystemExit) as error:  # SystemExit would end the event loop of all calls
+        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise user_error(f"{what} raised {told}", _place(error, code)) from error
+
+
+def user_error(message: str, place: str = "") -> Failed:
+    """The failure of a user's function."""
+    return Failed(CallError("user_function", shortened(message) + place, sent=False))
+
+
+def _place(error: BaseException, function: Any) -> str:
+    frames = list(traceback.walk_tb(error.__traceback__))[1:]  # the first one is `guarded`
+    code = getattr(function, "__code__", None)
+    own = [line for frame, line in frames if isinstance(code, CodeType) and frame.f_code is code]
+    if own and isinstance(code, CodeType):
+        return f" ({os.path.basename(code.co_filename)}, line {own[-1]})"
+    if not frames:
+        return ""
+    frame, line = frames[-1]
+    return f" ({os.path.basename(frame.f_code.co_filename)}, line {line})"

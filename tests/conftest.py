@@ -1,0 +1,145 @@
+"""What all tests share: no network, no answer store left behind, and pipelines whose outputs can be looked at."""
+
+from __future__ import annotations
+
+import socket
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.result import CostRow, Failure, Result, Row
+from beam_llmdag.testing.pinned import Pinned
+from beam_llmdag.transforms.llm_dag import LLMDag
+
+PLANS = ("pipelined", "staged")
+
+
+@pytest.fixture(autouse=True)
+def _no_store_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMDAG_STORE", "off")
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise RuntimeError(f"a test wants to connect to {address}; only this machine may be reached")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+class Seen(NamedTuple):
+    """An element and its place."""
+
+    value: Any
+    window: Any
+    timestamp: float
+    pane: Any
+
+
+class BeamRun(Pinned):
+    """What came out of a pipeline, in a fixed order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.counters: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self.distributions: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+
+    def watch(self, name: str, elements: Any) -> None:
+        """Keeps the elements of a PCollection."""
+
+        def keep(
+            element: Any,
+            window: Any = beam.DoFn.WindowParam,
+            timestamp: Any = beam.DoFn.TimestampParam,
+            pane: Any = beam.DoFn.PaneInfoParam,
+        ) -> None:
+            self.seen[name].append(Seen(element, window, timestamp.micros / 1e6, pane))
+
+        elements | f"Watch {name}" >> beam.Map(keep)
+
+    def values(self, name: str, key: Callable[[Any], Any] = repr) -> list[Any]:
+        """The elements of a PCollection, ordered by `key`."""
+        return sorted((seen.value for seen in self.seen[name]), key=key)
+
+    @property
+    def items(self) -> list[Row]:
+        return self.values("items", lambda row: (row.item.id, repr(row.item)))
+
+    @property
+    def globals(self) -> list[Result]:
+        return self.values("globals", lambda result: (result.dimension, result.item_id, repr(result)))
+
+    @property
+    def failures(self) -> list[Failure]:
+        return self.values("failures", lambda failure: (failure.dimension, failure.item_id, failure.message))
+
+    @property
+    def costs(self) -> list[CostRow]:
+        return self.values("costs", lambda cost: (cost.dimension, cost.item_id, cost.attempt))
+
+    @property
+    def regrouped(self) -> dict[str, list[Row]]:
+        names = [name for name in self.seen if name.startswith("regrouped ")]
+        return {name.removeprefix("regrouped "): self.values(name, lambda row: row.item.id) for name in names}
+
+    def statuses(self, dimension: str) -> dict[str, str]:
+        """Item id -> status of a dimension."""
+        return {row.item.id: row.results[dimension].status for row in self.items}
+
+    def data(self, dimension: str) -> dict[str, Any]:
+        """Item id -> answer of a dimension."""
+        return {row.item.id: row.results[dimension].data for row in self.items}
+
+
+@dataclass(frozen=True)
+class BeamRunner:
+    """Runs dags on the FnApiRunner."""
+
+    def __call__(self, dag: Dag, source: Any, *, plan: Any = "pipelined", **options: Any) -> BeamRun:
+        """Runs `dag` over a list of elements, or over what a transform makes of a pipeline."""
+        run = BeamRun()
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+        made = beam.Create(source, reshuffle=False) if isinstance(source, list) else source
+        results = pipeline | "Source" >> made | LLMDag(dag, plan=plan, **options)
+        for name in ("items", "globals", "failures", "costs"):
+            run.watch(name, getattr(results, name))
+        for name, rows in results.regrouped.items():
+            run.watch(f"regrouped {name}", rows)
+        metrics = pipeline.run().metrics().query()
+        for kind, kept in (("counters", run.counters), ("distributions", run.distributions)):
+            for metric in metrics[kind]:
+                namespace, _, dimension = metric.key.metric.namespace.partition("/")
+                if namespace == "llmdag":
+                    kept[dimension][metric.key.metric.name] = metric.committed
+        return run
+
+    def both(self, dag: Dag, source: Any, **options: Any) -> BeamRun:
+        """Runs `dag` in both plans, demands that everything is the same, and returns one of the runs."""
+        first, second = (self(dag, source, plan=plan, **options) for plan in PLANS)
+        for name in ("items", "globals", "failures", "costs", "regrouped", "counters"):
+            assert getattr(first, name) == getattr(second, name), name
+        return first
+
+
+@pytest.fixture
+def run() -> BeamRunner:
+    """Runs a dag on the FnApiRunner, `run(dag, elements, plan=…)`, or in both plans, `run.both(dag, elements)`."""
+    return BeamRunner()
+
+
+@pytest.fixture(params=PLANS)
+def plan(request: pytest.FixtureRequest) -> str:
+    """Each of the plans."""
+    return str(request.param)
