@@ -124,7 +124,7 @@ class Attempts:
             if task is None or task.cancelling():
                 raise
             raised = error  # nobody cancelled us: it comes from inside of the provider
-        except Exception as error:  # a provider that breaks its contract costs this call, not the bundle
+        except Exception as error:  # noqa: BLE001 - a provider that breaks its contract costs this call, not the bundle
             raised = error
         failure = raised if isinstance(raised, CallError) else CallError("connection", _told(raised))
         return _redacted(failure, provider.key())
@@ -168,7 +168,8 @@ def checked(answer: Answer, output: Output) -> Any:
         CallError: `refused`, `truncated`, `invalid_answer`, or `user_function` if a validator of the user broke.
     """
     if answer.stop == "refusal":
-        raise CallError("refused", shortened(f"the model refused: {answer.refusal or answer.text or 'no reason given'}"))
+        said = answer.refusal or answer.text or "no reason given"
+        raise CallError("refused", shortened(f"the model refused: {said}"))
     if answer.stop == "length":
         raise CallError("truncated", "the answer was cut off at its limit of length; raise max_tokens")
     try:
@@ -207,9 +208,11 @@ def _usage_of_failure(error: CallError) -> Usage | None:
     """
     if error.usage is not None:
         return error.usage
+    if not error.sent:
+        return _NOTHING
     status = error.http_status
-    rejected = status is not None and status >= 400 and status not in _GAVE_UP_WAITING and error.error_class != "timeout"
-    return _NOTHING if rejected or not error.sent else None
+    timed_out = error.error_class == "timeout" or status in _GAVE_UP_WAITING
+    return _NOTHING if status is not None and status >= 400 and not timed_out else None
 
 
 def _redacted(error: CallError, secret: str | None) -> CallError:

@@ -39,8 +39,8 @@ class Question:
         system: system text of the dimension, behind the model's own.
         output: what an answer must look like.
         models: the models to ask, in order.
-        deadline_seconds: longest time for all attempts and the waits between them; None for no limit. Like a time-out it
-            does not run while a permit is waited for.
+        deadline_seconds: longest time for all attempts and the waits between them; None for no limit. Like a time-out
+            it does not run while a permit is waited for.
     """
 
     dimension: str
@@ -94,7 +94,7 @@ class Caller:
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._clients = Clients(providers)
+        self._clients = Clients(providers, clock)
         self._attempts = Attempts(prices=prices, limits=limits, clock=clock)
         self._store = store
         self._retry = retry
@@ -124,7 +124,7 @@ class Caller:
         await self._clients.aclose()
 
     async def _ask_once(self, question: Question, requests: Sequence[Request], store: AnswerStore) -> Reply:
-        """Asks what no other call is asking at this moment; else waits, and shares the reply or finds it in the store."""
+        """Asks what nobody else is asking at this moment; else waits, and shares the reply or finds it in the store."""
         keys = [self._key(question, request) for request in requests]
         while (other := self._asking.get(keys[0])) is not None:
             await asyncio.wait([other.ended])
@@ -292,7 +292,7 @@ def _with_complaint(request: Request, outcome: Outcome) -> Request:
     if error.error_class == "truncated":
         complaint = "Your answer was cut off because it was too long. Answer again, shorter."
     else:
-        complaint = f"Your answer does not fit: {error.message}\nAnswer again, correctly, in full and with nothing else."
+        complaint = f"Your answer does not fit: {error.message}\nAnswer again, in full and with nothing else."
     said = (outcome.text or "").strip()
     turns = (Message("assistant", said), Message("user", complaint)) if said else (Message("user", complaint),)
     return replace(request, messages=(*request.messages, *turns))
@@ -322,7 +322,8 @@ def _failure(failures: Sequence[tuple[str, CallError]], deadline_seconds: float 
         told = f"{failures[0][0]}: {last.message}"
     else:
         each = LONGEST_MESSAGE // len(failures)
-        told = f"all {len(failures)} models failed: " + "; ".join(f"{s}: {shortened(str(e), each)}" for s, e in failures)
+        each_told = "; ".join(f"{spec}: {shortened(str(error), each)}" for spec, error in failures)
+        told = f"all {len(failures)} models failed: {each_told}"
     if deadline_seconds is not None:
         error_class = "timeout"
         told = f"no good answer within the deadline of {deadline_seconds:g} seconds; {told}"

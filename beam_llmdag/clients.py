@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, LLMDagError
 from beam_llmdag.model import Model, WireSchema
-from beam_llmdag.providers.base import Addressed, Provider, ProviderFactory, find_provider
+from beam_llmdag.providers.base import Addressed, Clocked, Provider, ProviderFactory, find_provider
 from beam_llmdag.schema import Output
 
 __all__ = ["Clients", "WireOutput"]
@@ -34,9 +35,11 @@ class Clients:
 
     Args:
         factories: the dag's own providers, by name.
+        clock: time, for the providers that read it.
     """
 
-    def __init__(self, factories: Mapping[str, ProviderFactory]) -> None:
+    def __init__(self, factories: Mapping[str, ProviderFactory], clock: Clock) -> None:
+        self._clock = clock
         self._factories = factories
         self._providers: dict[_ModelKey, Provider] = {}
         # by the object itself: an id() is used again when a copy of the graph that another DoFn had is gone
@@ -55,6 +58,8 @@ class Clients:
                 provider = find_provider(model.provider, self._factories)(model)
             except Exception as error:  # a third party's factory may raise anything; it costs the calls to its models
                 raise _unusable(model, error) from error
+            if isinstance(provider, Clocked):
+                provider.use_clock(self._clock)
             self._providers[key] = provider
         return provider
 

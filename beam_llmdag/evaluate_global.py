@@ -15,7 +15,16 @@ from beam_llmdag.reduction import reduced
 from beam_llmdag.result import Result, Row
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, typed
 
-__all__ = ["NO_GROUP", "Sides", "complete_rows", "evaluate_global", "global_arguments", "group_of", "item_sides"]
+__all__ = [
+    "NO_GROUP",
+    "Sides",
+    "complete_rows",
+    "evaluate_global",
+    "global_arguments",
+    "group_of",
+    "item_needs",
+    "item_sides",
+]
 
 NO_GROUP = ""
 """Group of a global over all items, and of rows whose `per` function named none."""
@@ -54,7 +63,7 @@ async def evaluate_global(
             left_out, seen = tuple(row.item.id for row in rows), 0
             _explain_ungrouped(dimension, rows, steps)
         if dimension.on_missing != "run":
-            rows, left_out = complete_rows(_item_needs(dimension.required, steps), rows)
+            rows, left_out = complete_rows(item_needs(dimension.required, steps), rows)
             seen = len(rows)
         values = replace(values, arguments=global_arguments(dimension.read, rows, sides, steps))
         _check_global_needs(dimension, sides, steps)
@@ -85,6 +94,11 @@ def group_of(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
         return NO_GROUP  # the result of that group says why
 
 
+def item_needs(names: Sequence[str], steps: Mapping[str, Step]) -> list[str]:
+    """Those of `names` that are item dimensions."""
+    return [name for name in names if isinstance(step := steps[name], Dimension) and step.scope == "item"]
+
+
 def item_sides(dimension: Dimension, row: Row, sides: Sides, steps: Mapping[str, Step]) -> dict[str, Result]:
     """Results of the globals that an item dimension needs, as they concern one row."""
     found: dict[str, Result] = {}
@@ -102,7 +116,7 @@ def item_sides(dimension: Dimension, row: Row, sides: Sides, steps: Mapping[str,
 def global_arguments(
     names: Sequence[str], rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]
 ) -> dict[str, Any]:
-    """Arguments of functions about all rows: aligned lists of item dimensions, values of globals, dicts of grouped ones.
+    """Arguments of functions about all rows: aligned lists of item dimensions, values of globals, dicts of groups.
 
     Raises:
         Failed: a validator of the user raised.
@@ -171,10 +185,6 @@ def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping
     raise Skipped(f"{len(rows)} items are in no group: per= names none, or has no answers to go by")
 
 
-def _item_needs(names: Sequence[str], steps: Mapping[str, Step]) -> list[str]:
-    return [name for name in names if isinstance(step := steps[name], Dimension) and step.scope == "item"]
-
-
 def _check_rows(dimension: Dimension, rows: Sequence[Row], left_out: Sequence[str]) -> None:
     """Raises `Failed` or `Skipped` if rows are missing that must be there, or all of them."""
     if left_out and dimension.on_missing == "fail":
@@ -185,7 +195,7 @@ def _check_rows(dimension: Dimension, rows: Sequence[Row], left_out: Sequence[st
 
 def _check_global_needs(dimension: Dimension, sides: Sides, steps: Mapping[str, Step]) -> None:
     """Applies `on_missing` to the globals that are needed; one of several groups stands for all."""
-    of_items = set(_item_needs(dimension.required, steps))
+    of_items = set(item_needs(dimension.required, steps))
     if len(of_items) < len(dimension.required):
         found: dict[str, Result | None] = {name: _whole(groups) for name, groups in sides.items()}
         check_dependencies(dimension, found, [name for name in dimension.required if name not in of_items])

@@ -16,7 +16,7 @@ def explain(name: str, steps: Mapping[str, Step], kind: PlanKind, providers: Map
     plan = make_plan(steps, kind)
     lines = [f"dag {name!r}, {kind} plan"]
     for number, stage in enumerate(plan.stages, start=1):
-        lines.append(f"{number}. {_told(stage)}")
+        lines.append(f"{number}. {_told(stage, steps)}")
         names = stage.dimensions if isinstance(stage, ItemStage) else (stage.name,)
         for step in (steps[n] for n in names):
             if isinstance(step, Dimension):
@@ -24,16 +24,17 @@ def explain(name: str, steps: Mapping[str, Step], kind: PlanKind, providers: Map
     return "\n".join(lines)
 
 
-def _told(stage: Stage) -> str:
-    rows = (
-        f"rows of {', '.join(stage.rows)}" if stage.rows else f"items of {stage.space}" if stage.space else "the items"
-    )
+def _told(stage: Stage, steps: Mapping[str, Step]) -> str:
+    items = f"items of {stage.space}" if stage.space else "the items"
+    rows = f"rows of {', '.join(stage.rows)}" if stage.rows else items
     joined = "joined " if len(stage.rows) > 1 else ""
     sides = f", with the answer of {', '.join(stage.sides)}" if stage.sides else ""
     if isinstance(stage, ItemStage):
         return f"per item: {', '.join(stage.dimensions)} — over {joined}{rows}{sides}"
     if isinstance(stage, GlobalStage):
-        return f"global: {stage.name} — gathers {joined}{rows}{sides}"
+        step = steps[stage.name]
+        kind = "per group" if isinstance(step, Dimension) and step.per is not None else "global"
+        return f"{kind}: {stage.name} — gathers {joined}{rows}{sides}"
     return f"regroup: {stage.name} — gathers {joined}{rows}{sides}"
 
 

@@ -23,8 +23,8 @@ class _Verdict:
 class GivenUp:
     """Which models are not asked at present, and why. Shared by the calls of a run.
 
-    A million items of which each finds out by itself that the quota is gone would be a million requests. After a pause one
-    call looks whether that is still so, while the others go on failing at once.
+    A million items of which each finds out by itself that the quota is gone would be a million requests. After a pause
+    one call looks whether that is still so, while the others go on failing at once.
 
     Args:
         clock: time.

@@ -35,7 +35,8 @@ def check_data(data: Any, path: str = "") -> Any:
     """`data` with clean text, if JSON, Parquet and BigQuery can all hold it.
 
     Raises:
-        CallError: `invalid_answer` for a number that is not finite or an integer beyond 64 bits, naming its field.
+        CallError: `invalid_answer` for a number that is not finite, an integer beyond 64 bits, or a value that is not
+            JSON, naming its field.
     """
     if isinstance(data, str):
         return clean_text(data)
@@ -51,4 +52,6 @@ def check_data(data: Any, path: str = "") -> Any:
         return {clean_text(key): check_data(value, f"{path}.{key}" if path else key) for key, value in data.items()}
     if isinstance(data, list):
         return [check_data(value, f"{path}[{index}]") for index, value in enumerate(data)]
-    return data
+    if data is not None:
+        raise CallError("invalid_answer", f"{path or 'the answer'}: a {type(data).__name__} is not JSON")
+    return None

@@ -34,7 +34,7 @@ class BrokenJSONError(ValueError):
 def json_values(text: str) -> Iterator[Any]:
     """The JSON objects and lists that stand in `text`: outermost ones only, equal ones once.
 
-    What stands inside broken JSON is never taken. Time is linear in the length of any text that a model writes.
+    What stands inside broken JSON is never taken.
 
     Raises:
         BrokenJSONError: an object with keys is broken, or JSON that is broken does not end, or nothing but broken JSON
@@ -45,50 +45,59 @@ def json_values(text: str) -> Iterator[Any]:
     broken: BrokenJSONError | None = None
     while match := _OPENING.search(text, position):
         start = match.start()
+        if not (_BEGINS.match(text, start) or _LIKE_JSON.match(text, start)):
+            position = start + 1
+            continue
+        # cut out first: an error of the decoder costs as much as the text before it is long
+        end = _balanced_end(text, start)
+        part = text[start:end]
         try:
-            value, position = _decoded(text, start)
+            value = _decoded(part)
         except ValueError as error:
-            if not _LIKE_JSON.match(text, start):
-                position = start + 1
-                continue
-            broken = broken or _broken(text, start, error)
-            end = None if _KEY.match(text, start) else _balanced_end(text, start)
-            if end is None:
+            broken = broken or _broken(part, error)
+            if end is None or _KEY.match(part):
                 raise broken from None
-            position = end
         else:
-            if text[start:position] not in seen:
-                seen.add(text[start:position])
+            if part not in seen:
+                seen.add(part)
                 yield value
+        position = start + len(part)
     if broken and not seen:
         raise broken
 
 
 def end_of_value(text: str, start: int) -> int | None:
-    """The end of the JSON object or list that begins at `start`; None if there is none."""
-    try:
-        return _decoded(text, start)[1]
-    except ValueError:
-        return None
+    """The end of the JSON object or list that begins at `start`; `start` if there is none.
 
-
-def _decoded(text: str, start: int) -> tuple[Any, int]:
-    """The JSON value that begins at `start`, and where it ends.
-
-    Raises:
-        ValueError: there is none.
+    None if there is one that does not end.
     """
     if not _BEGINS.match(text, start):
-        raise ValueError("Expecting a value or a name in double quotes")
+        return start
+    end = _balanced_end(text, start)
+    if end is None:
+        return None
     try:
-        return decoder.raw_decode(text, start)
+        _decoded(text[start:end])
+    except ValueError:
+        return start
+    return end
+
+
+def _decoded(text: str) -> Any:
+    """The JSON value that `text` is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _broken(text: str, start: int, error: ValueError) -> BrokenJSONError:
+def _broken(part: str, error: ValueError) -> BrokenJSONError:
     said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return BrokenJSONError(f"broken JSON: {said}, in {text[start : start + _SHOWN]!r}")
+    return BrokenJSONError(f"broken JSON: {said}, in {part[:_SHOWN]!r}")
 
 
 def _balanced_end(text: str, start: int) -> int | None:

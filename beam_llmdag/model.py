@@ -70,7 +70,9 @@ class Model:
         if self.timeout_seconds <= 0:
             raise GraphError(f"model {self.spec!r}: timeout_seconds must be positive, not {self.timeout_seconds}")
         if self.effort is not None and self.effort not in get_args(Effort):
-            raise GraphError(f"model {self.spec!r}: effort is one of {', '.join(get_args(Effort))}, not {self.effort!r}")
+            raise GraphError(
+                f"model {self.spec!r}: effort is one of {', '.join(get_args(Effort))}, not {self.effort!r}"
+            )
         object.__setattr__(self, "fallbacks", tuple(as_model(fallback) for fallback in self.fallbacks))
         object.__setattr__(self, "extra_body", dict(self.extra_body))
 
@@ -85,7 +87,7 @@ class Model:
         return self.spec.partition(":")[2]
 
     def chain(self) -> tuple[Model, ...]:
-        """This model and its fallbacks, without fallbacks of their own, in the order in which they are asked; each once."""
+        """This model and its fallbacks, each once and without fallbacks, in the order in which they are asked."""
         models: list[Model] = []
         for model in (self, *(m for fallback in self.fallbacks for m in as_model(fallback).chain())):
             alone = replace(model, fallbacks=())

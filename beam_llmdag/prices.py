@@ -6,7 +6,7 @@ that neither knows is unpriced: its cost is None, never zero.
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -18,17 +18,16 @@ from genai_prices import Usage as LibraryUsage
 from genai_prices.data_snapshot import get_snapshot
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.model_names import same_name, undated, vendor_and_name, vendor_of_api
 from beam_llmdag.usage import Usage
 
-__all__ = ["Price", "PriceTable", "context_window", "normal_name"]
+__all__ = ["Price", "PriceTable", "context_window"]
+
+_LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
 
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
-_VENDOR = re.compile(r"^(?:models/|(?:anthropic|openai|google|gemini|vertex_ai|bedrock|azure|openrouter)/)+")
-_REGION = re.compile(r"^(?:us|eu|apac|au|jp|global)\.(?=anthropic\.|openai\.)")
-_BEDROCK = re.compile(r"^(?:anthropic|openai)\.|-v\d+(?::\d+)?$")
-_DATE = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
-_LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
+_RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,9 @@ class Price:
         cache_write: tokens written to the vendor's cache; None: like `input`.
         cache_write_1h: those kept for one hour; None: like `cache_write`.
         since: first day (UTC) on which this price holds; None: always.
+
+    Raises:
+        GraphError: a price is negative or no finite number.
     """
 
     input: float | Decimal
@@ -50,6 +52,12 @@ class Price:
     cache_write: float | Decimal | None = None
     cache_write_1h: float | Decimal | None = None
     since: date | None = None
+
+    def __post_init__(self) -> None:
+        for name in _RATES:
+            rate = getattr(self, name)
+            if rate is not None and not (isinstance(rate, (int, float, Decimal)) and 0 <= rate < math.inf):
+                raise GraphError(f"Price: {name} is a number of dollars per million tokens, 0 or more, not {rate!r}")
 
     def nano_usd(self, usage: Usage) -> int:
         """Nano-dollars for one request, rounded half to even."""
@@ -76,7 +84,8 @@ class PriceTable:
     """The user's prices before the library's.
 
     Args:
-        own: model as `"provider:name"` or bare name -> its price, or several with different `since`.
+        own: model as `"provider:name"` or bare name -> its price, or several with different `since`. Another spelling
+            of the name does as well (see `beam_llmdag.model_names`); a price of the very name comes first.
 
     Raises:
         GraphError: a price is no `Price`.
@@ -86,7 +95,8 @@ class PriceTable:
 
     def __post_init__(self) -> None:
         for name, prices in self.own.items():
-            if not all(isinstance(price, Price) for price in _dated(prices)):
+            dated = _dated(prices)
+            if not isinstance(dated, Sequence) or not dated or not all(isinstance(price, Price) for price in dated):
                 raise GraphError(f"price of {name!r}: give a Price, or a list of them, not {prices!r}")
 
     def cost(self, spec: str, usage: Usage | None, *, at: float) -> int | None:
@@ -108,62 +118,51 @@ class PriceTable:
         own = self._own_price(spec, day)
         if own is not None:
             return own.nano_usd(usage)
-        provider, _, name = spec.partition(":")
-        price = _library_price(provider, name, day)
-        if price is None or isinstance(price, Price):
-            return None if price is None else price.nano_usd(usage)
-        return _nano(Decimal(price.calc_price(_library_usage(usage))["total_price"]))
+        return _library_cost(spec, usage, day)
 
     def knows(self, spec: str, *, at: float) -> bool:
         """Whether the model has a price."""
         return self.cost(spec, Usage(input_tokens=1), at=at) is not None
 
     def _own_price(self, spec: str, day: date) -> Price | None:
-        provider, _, name = spec.partition(":")
-        for written, prices in self.own.items():
-            own_provider, colon, own_name = written.rpartition(":")
-            if normal_name(own_name) == normal_name(name) and (not colon or own_provider == provider):
+        for same in (_is_same_text, _is_same_model):
+            for written, prices in self.own.items():
                 valid = [price for price in _dated(prices) if price.since is None or price.since <= day]
-                return max(valid, key=lambda price: price.since or date.min, default=None)
+                if valid and same(written, spec):
+                    return max(valid, key=lambda price: price.since or date.min)
         return None
-
-
-def normal_name(name: str) -> str:
-    """A model's name without what its sellers add: vendor prefix, region, release date, Bedrock version.
-
-    `us.anthropic.claude-haiku-4-5-20251001-v1:0` and `anthropic/claude-haiku-4-5` are one model.
-    """
-    name = _VENDOR.sub("", name.strip().lower())
-    if _REGION.match(name) or name.startswith(("anthropic.", "openai.")):
-        name = _BEDROCK.sub("", _REGION.sub("", name))
-    return _DATE.sub("", name)
 
 
 def context_window(spec: str) -> int | None:
-    """Most tokens that a request and its answer may have together, as the price library knows it; None if it does not."""
-    provider, _, name = spec.partition(":")
-    model = _library_model(provider, normal_name(name))
-    window = getattr(model, "context_window", None)
+    """Most tokens that a request and its answer may have together, as the price library knows it.
+
+    None if it does not know.
+    """
+    window = getattr(_library_model(spec), "context_window", None)
     return window if isinstance(window, int) else None
 
 
+def _is_same_text(written: str, spec: str) -> bool:
+    return written in (spec, spec.partition(":")[2])
+
+
+def _is_same_model(written: str, spec: str) -> bool:
+    """Whether `written`, with or without a provider, is another spelling of `spec`."""
+    provider, _, name = spec.partition(":")
+    written_provider, _, written_name = written.partition(":")
+    if same_name(written, name):
+        return True
+    return vendor_of_api(written_provider) == vendor_of_api(provider) and same_name(written_name, name)
+
+
 @lru_cache(maxsize=256)
-def _library_price(provider: str, name: str, day: date) -> Price | Any | None:
-    """The library's price of a model on a day: a `Price` where it is flat, the library's own object where it has tiers."""
-    model = _library_model(provider, normal_name(name))
+def _library_price(spec: str, day: date) -> Price | Any | None:
+    """The library's price of a model on a day: a `Price` if it is flat, the library's own object if it has tiers."""
+    model = _library_model(spec)
     if model is None:
         return None
     price = model.get_prices(datetime(day.year, day.month, day.day, tzinfo=UTC), None)
-    rates = {
-        ours: getattr(price, theirs, None)
-        for ours, theirs in (
-            ("input", "input_mtok"),
-            ("output", "output_mtok"),
-            ("cache_read", "cache_read_mtok"),
-            ("cache_write", "cache_write_mtok"),
-            ("cache_write_1h", "cache_write_1h_mtok"),
-        )
-    }
+    rates: dict[str, Any] = {name: getattr(price, f"{name}_mtok", None) for name in _RATES}
     if rates["input"] is None or rates["output"] is None:
         return None
     if all(rate is None or isinstance(rate, Decimal) for rate in rates.values()):
@@ -171,34 +170,48 @@ def _library_price(provider: str, name: str, day: date) -> Price | Any | None:
     return price
 
 
-@lru_cache(maxsize=256)
-def _library_model(provider: str, name: str) -> Any | None:
-    """The library's entry whose name is exactly `name`: it also matches by prefix, which would price models nobody sells."""
-    provider = provider.partition("-")[0]
-    if provider not in _LIBRARY_PROVIDERS:
-        return None
-    try:
-        _, model = get_snapshot().find_provider_model(name, None, provider, None)
-    except LookupError:
-        return None
-    return model if name == normal_name(model.id) or _is_equals_clause(model.match, name) else None
-
-
-def _is_equals_clause(match: Any, name: str) -> bool:
-    """Whether the library lists `name` itself as a spelling of the model."""
-    alternatives = getattr(match, "or_", None)
-    if alternatives is not None:
-        return any(_is_equals_clause(alternative, name) for alternative in alternatives)
-    return normal_name(str(getattr(match, "equals", ""))) == name
-
-
-def _library_usage(usage: Usage) -> LibraryUsage:
-    return LibraryUsage(
+def _library_cost(spec: str, usage: Usage, day: date) -> int | None:
+    price = _library_price(spec, day)
+    if price is None or isinstance(price, Price):
+        return None if price is None else price.nano_usd(usage)
+    theirs = LibraryUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
     )
+    return _nano(Decimal(price.calc_price(theirs)["total_price"]))
+
+
+@lru_cache(maxsize=256)
+def _library_model(spec: str) -> Any | None:
+    """The library's entry for a model: of its very name, else of the name without a date."""
+    provider, _, name = spec.partition(":")
+    vendor, bare = vendor_and_name(name)
+    vendor = vendor or vendor_of_api(provider)
+    if vendor not in _LIBRARY_PROVIDERS:
+        return None
+    for spelling in dict.fromkeys((bare, undated(bare))):
+        try:
+            _, model = get_snapshot().find_provider_model(spelling, None, vendor, None)
+        except LookupError:
+            continue
+        if _lists(model, spelling):
+            return model
+    return None
+
+
+def _lists(model: Any, name: str) -> bool:
+    """Whether the library lists `name` itself: it also matches by prefix, which would price models nobody sells."""
+    return name in (model.id, undated(model.id)) or _equals(model.match, name)
+
+
+def _equals(match: Any, name: str) -> bool:
+    alternatives = getattr(match, "or_", None)
+    if alternatives is not None:
+        return any(_equals(alternative, name) for alternative in alternatives)
+    return getattr(match, "equals", None) == name
 
 
 def _dated(prices: Price | Sequence[Price]) -> Sequence[Price]:

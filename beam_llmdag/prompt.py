@@ -55,7 +55,8 @@ def estimated_tokens(messages: Iterable[Message]) -> int:
 def _messages(parts: Sequence[str | Image | Message]) -> Iterator[Message]:
     """The messages among `parts`, and loose texts and images between them as user messages."""
     for loose, group in groupby(parts, lambda part: not isinstance(part, Message)):
-        for message in [Message("user", tuple(group))] if loose else group:
+        members: list[Any] = list(group)
+        for message in [Message("user", members)] if loose else members:
             yield _checked(message)
 
 

@@ -19,6 +19,7 @@ from beam_llmdag.user_code import Failed, Values, call_user, dumped, typed_parts
 
 __all__ = ["reduced"]
 
+_PARTS = (str, Image, Message)
 _WINDOW_SHARE = 0.9  # of a model's context that a prompt may fill: token numbers are estimates
 _ANSWER_TOKENS = 4096  # kept free for an answer where max_tokens does not say
 
@@ -111,7 +112,7 @@ class _Tree:
             raise self._too_many("two partial answers", "shorten what merge says of them")
         half = len(parts) // 2
         halves = [self._joined(some, total) for some in (parts[:half], parts[half:])]
-        ended = await asyncio.gather(*halves, return_exceptions=True)  # a failed half leaves no call of the other behind
+        ended = await asyncio.gather(*halves, return_exceptions=True)  # so that no half runs on when the other failed
         for one in ended:
             if isinstance(one, BaseException):
                 raise one
@@ -126,7 +127,7 @@ class _Tree:
         return reply.data
 
     def _is_answer(self, merged: Any) -> bool:
-        """Whether `merged` is an answer rather than a prompt. For text output a text is a prompt, else it may be both."""
+        """Whether `merged` is an answer rather than a prompt. What may be either is an answer, unless that is text."""
         if self.dimension.output.is_text or not _looks_like_a_prompt(merged):
             return not _looks_like_a_prompt(merged)
         try:
@@ -141,8 +142,8 @@ class _Tree:
 
 
 def _looks_like_a_prompt(value: Any) -> bool:
-    parts = [value] if isinstance(value, (str, Image, Message)) else value
-    return isinstance(parts, (list, tuple)) and bool(parts) and all(isinstance(part, (str, Image, Message)) for part in parts)
+    parts = [value] if isinstance(value, _PARTS) else value
+    return isinstance(parts, (list, tuple)) and bool(parts) and all(isinstance(part, _PARTS) for part in parts)
 
 
 def _most_tokens(dimension: Dimension, models: Sequence[Model]) -> int | None:

@@ -1,4 +1,4 @@
-"""N items → M items by the answer of a global. Ids that a model invented, dropped or repeated are reported, not guessed."""
+"""N items → M items by the answer of a global. Ids that a model invented, dropped or repeated are reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from beam_llmdag.dimension import Regroup, Step
 from beam_llmdag.errors import InputError
 from beam_llmdag.evaluate import missing_reason
-from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments
+from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
 from beam_llmdag.item import Item, id_text, item_from
 from beam_llmdag.result import Result, Row
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, guarded, user_error
@@ -46,9 +46,8 @@ def regroup_rows(
     rows = sorted(rows, key=lambda row: row.item.id)
     try:
         made = _made(regroup, rows, sides, steps)
-        items, unnamed = guarded(
-            lambda: _new_items(made, {row.item.id: row.item for row in rows}), regroup.function.label, regroup.function.call
-        )
+        sources = {row.item.id: row.item for row in rows}
+        items, unnamed = guarded(lambda: _new_items(made, sources), regroup.function.label, regroup.function.call)
     except Skipped as skipped:
         return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="skipped", reason=str(skipped))
     except Failed as failed:
@@ -72,7 +71,7 @@ def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[st
     for name in regroup.needs:
         if name in sides and not any(result.has_data for result in sides[name].values()):
             raise Skipped(f"needs {missing_reason(name, next(iter(sides[name].values()), None))}")
-    complete, left_out = complete_rows([name for name in regroup.needs if name not in sides], rows)
+    complete, left_out = complete_rows(item_needs(regroup.needs, steps), rows)
     if not complete:
         raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
     values = Values(subject=NO_GROUP, arguments=global_arguments(regroup.needs, complete, sides, steps))
@@ -112,7 +111,7 @@ def _new_item(new_id: str, value: Any, sources: Mapping[str, Item]) -> Item:
     ids = tuple(dict.fromkeys(_id_text(source_id) for source_id in value))
     contents = [sources[source_id].content for source_id in ids if source_id in sources]
     if any(isinstance(content, bytes) for content in contents):
-        raise user_error(f"the new item {new_id!r} would join contents that are bytes: return Items with a content of their own")
+        raise user_error(f"the new item {new_id!r} would join contents that are bytes: return Items instead")
     return Item(new_id, "\n\n".join(map(_text, contents)), source_ids=ids)
 
 
@@ -122,9 +121,10 @@ def _at_the_door(item: Item) -> Item:
     Raises:
         Failed: it holds what no item can.
     """
-    known = tuple(_id_text(source_id) for source_id in item.source_ids)
+    source_ids = tuple(_id_text(source_id) for source_id in item.source_ids)
     try:
-        return item_from(replace(item, source_ids=tuple(i for i in known if i.strip())), where=f"new item {item.id!r:.100}")
+        converted = item_from(replace(item, source_ids=()), where=f"new item {item.id!r:.100}")
+        return replace(converted, source_ids=source_ids)
     except InputError as error:
         raise user_error(str(error)) from None
 

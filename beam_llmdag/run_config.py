@@ -16,6 +16,7 @@ DEFAULT_STORE = Path(".llmdag") / "answers.sqlite"
 """Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another file, or `off`."""
 
 STORE_VARIABLE = "LLMDAG_STORE"
+_OFF = ("", "off", "0", "false", "no")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def default_store(store: str | Path | bool | None, *, local: bool) -> str | None
         return None
     if store is None or store is True:
         named = os.environ.get(STORE_VARIABLE)
-        if named is not None and named.lower() in ("", "off", "0", "false") and store is None:
+        off = named is not None and named.strip().lower() in _OFF
+        if off and store is None:
             return None
-        store = named or DEFAULT_STORE
-    return str(Path(store).absolute())
+        store = DEFAULT_STORE if off or named is None else named
+    return str(Path(store).expanduser().absolute())

@@ -150,7 +150,7 @@ class Output:
             ) from None
         if not schema.keys() & _SAYS_SOMETHING:
             raise GraphError(
-                "the output is a JSON schema that says nothing of an answer: it has no 'type', 'properties' or 'anyOf'; "
+                "the output is a JSON schema that asks for nothing: it has no 'type', 'properties' or 'anyOf'; "
                 f"its keys are {', '.join(map(repr, schema)) or 'missing'}"
             )
         schema = _with_defs(schema)

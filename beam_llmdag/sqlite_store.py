@@ -126,7 +126,7 @@ class _StoreThread:
             try:
                 connection = connection or _opened(self._path)
                 outcome = _run_jobs(connection, jobs)
-            except Exception as error:  # whatever it is, those who wait must hear of it
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
                 outcome = _store_error(self._path, error)
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 self.loop.call_soon_threadsafe(_tell, jobs, outcome)
@@ -239,7 +239,7 @@ def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
     layout = connection.execute("PRAGMA user_version").fetchone()[0]
     if layout != _LAYOUT:
         raise StoreError(
-            f"answer store {path} has layout {layout}, this version reads {_LAYOUT}: move the file away, or name another"
+            f"answer store {path} has layout {layout}, this version has {_LAYOUT}: move it away, or name another file"
         )
 
 

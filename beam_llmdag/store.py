@@ -63,8 +63,8 @@ class AnswerStore(Protocol):
 def answer_key(request: Request, endpoint: str | None, output: str | None) -> str:
     """The key of a request's answer: a hash of model, server, parameters, messages, images and output schema.
 
-    Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in it
-    (models write them in that order); the order of keyword arguments and of `extra_body` is not.
+    Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in
+    it (models write them in that order); the order of keyword arguments and of `extra_body` is not.
 
     Args:
         request: what is asked.

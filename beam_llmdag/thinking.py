@@ -32,17 +32,19 @@ def without_thinking(text: str) -> str:
     """`text`, which should hold JSON, without the thinking anywhere in it; a tag in a string of JSON is content.
 
     Everything before a closing tag that none opens is thinking, and so is everything behind an opening tag that none
-    closes.
+    closes. Where JSON begins and does not end, nobody knows what its strings are, and all tags count.
     """
     if not _TAG.search(text):
         return text
     kept: list[str] = []
     start = position = 0
-    thinks = False
+    thinks = lost = False
     while match := _TAG_OR_OPENING.search(text, position):
         position = match.end()
         if match[0] in "{[":
-            position = end_of_value(text, match.start()) or position
+            end = match.start() if lost else end_of_value(text, match.start())
+            lost = lost or end is None
+            position = max(position, end or 0)
         elif not match[1]:
             if not thinks:
                 kept.append(text[start : match.start()])

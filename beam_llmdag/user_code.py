@@ -78,7 +78,8 @@ def typed_parts(dimension: Dimension, parts: Sequence[Any]) -> list[Any]:
     Raises:
         Failed: a validator of the user raised.
     """
-    return guarded(lambda: [dimension.output.rebuild(part) for part in parts], f"rebuilding answers of {dimension.name!r}")
+    rebuild = dimension.output.rebuild
+    return guarded(lambda: [rebuild(part) for part in parts], f"rebuilding answers of {dimension.name!r}")
 
 
 def dumped(dimension: Dimension, value: Any, what: str) -> Any:

@@ -128,12 +128,14 @@ def _check_names(step: Step, steps: Mapping[str, Step], dag: str) -> None:
 
 
 def _inferred_space(step: Step, needed: list[tuple[str, str | None]]) -> str | None:
-    spaces = {space: name for name, space in reversed(needed)}
+    spaces: dict[str | None, str] = {}
+    for name, space in needed:
+        spaces.setdefault(space, name)
     if len(spaces) > 1:
         (first, one), (second, other) = list(spaces.items())[:2]
         raise GraphError(
-            f"{_label(step)} needs {one!r} over {_space(first)} and {other!r} over {_space(second)}: an answer about one set of "
-            f"items has no counterpart in the other; take one of them through a global"
+            f"{_label(step)} needs {one!r} over {_space(first)} and {other!r} over {_space(second)}: an answer about "
+            f"one set of items has no counterpart in the other; take one of them through a global"
         )
     return next(iter(spaces), None)
 

@@ -14,7 +14,9 @@ from beam_llmdag.result import Result, Row
 __all__ = ["walk"]
 
 
-async def walk(row: Row, dimensions: Sequence[Dimension], sides: Sides, steps: Mapping[str, Step], caller: Caller) -> Row:
+async def walk(
+    row: Row, dimensions: Sequence[Dimension], sides: Sides, steps: Mapping[str, Step], caller: Caller
+) -> Row:
     """`row` with the results of `dimensions` added.
 
     Args:

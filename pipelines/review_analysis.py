@@ -28,10 +28,9 @@ __all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"
 
 
 class Spam(BaseModel):
-    """Whether a review is spam; the reason comes first, so that the verdict follows from it."""
+    """Whether a text is a review at all."""
 
-    reason: str = Field(description="One short sentence.")
-    is_spam: bool
+    kind: Literal["review", "spam"]
 
 
 class Sentiment(BaseModel):
@@ -56,15 +55,15 @@ class Summary(BaseModel):
 def filter_spam(item: Item) -> str:
     """Asks whether the review is spam."""
     return (
-        f"<review>\n{item.content}\n</review>\n\n"
-        "Is this product review spam? Spam is an advert, a scam or a link. "
-        "A customer's own opinion about the product, good or bad, is not spam."
+        f"{item.content}\n\n"
+        "Is this product review spam or a review? spam: an advertisement or a link. "
+        "review: a customer tells about a product."
     )
 
 
 def is_spam(filter_spam: Spam) -> bool:
     """Whether the dimensions behind the filter are skipped."""
-    return filter_spam.is_spam
+    return filter_spam.kind == "spam"
 
 
 def sentiment(item: Item) -> str:

@@ -107,17 +107,21 @@ class BeamRun(Pinned):
 class BeamRunner:
     """Runs dags on the FnApiRunner."""
 
-    def __call__(self, dag: Dag, source: Any, *, plan: Any = "pipelined", **options: Any) -> BeamRun:
+    def __call__(
+        self, dag: Dag, source: Any, *, plan: Any = "pipelined", runner: Any = None, **options: Any
+    ) -> BeamRun:
         """Runs `dag` over a list of elements, or over what a transform makes of a pipeline."""
         run = BeamRun()
-        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+        pipeline = beam.Pipeline(runner=runner or FnApiRunner(), options=PipelineOptions([]))
         made = beam.Create(source, reshuffle=False) if isinstance(source, list) else source
         results = pipeline | "Source" >> made | LLMDag(dag, plan=plan, **options)
         for name in ("items", "globals", "failures", "costs"):
             run.watch(name, getattr(results, name))
         for name, rows in results.regrouped.items():
             run.watch(f"regrouped {name}", rows)
-        metrics = pipeline.run().metrics().query()
+        result = pipeline.run()
+        result.wait_until_finish()
+        metrics = result.metrics().query()
         for kind, kept in (("counters", run.counters), ("distributions", run.distributions)):
             for metric in metrics[kind]:
                 namespace, _, dimension = metric.key.metric.namespace.partition("/")

@@ -109,7 +109,7 @@ def test_no_review_contains_a_phrase_of_a_prompt(name: str) -> None:
 @pytest.mark.parametrize("name", REVIEW_FILES)
 def test_each_prompt_about_a_review_matches_its_own_rule_alone(name: str) -> None:
     rules = gold(name)
-    spam = {rule["when"][1] for rule in rules if rule["answer"].get("is_spam")}
+    spam = {rule["when"][1] for rule in rules if rule["answer"].get("kind") == "spam"}
     matched = []
     for item in items(name):
         for dimension, prompt in review_prompts(item).items():

@@ -7,10 +7,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
+from beam_llmdag.clock import Clock
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 
-__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Provider", "ProviderFactory", "find_provider"]
+__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Clocked", "Provider", "ProviderFactory", "find_provider"]
 
 ENTRY_POINT_GROUP = "beam_llmdag.providers"
 
@@ -61,6 +62,14 @@ class Addressed(Protocol):
     @property
     def endpoint(self) -> str | None:
         """What answers; None for the vendor's own server."""
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A provider that reads a clock, for a Retry-After that is a date. A part of `Provider` that may be left out."""
+
+    def use_clock(self, clock: Clock) -> None:
+        """Takes the time from `clock` from now on."""
 
 
 ProviderFactory = Callable[[Model], Provider]

@@ -45,6 +45,10 @@ class HttpProvider(ABC):
         """Address of the server; None for the vendor's own. Part of what can change an answer."""
         return self.access.endpoint
 
+    def use_clock(self, clock: Clock) -> None:
+        """See `Clocked`."""
+        self._clock = clock
+
     def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
         """See `Provider`."""
         return wire_schema(schema, self.dialect)

@@ -22,7 +22,7 @@ def summary_table(summary: Mapping[str, Any]) -> str:
         table.append(f"{summary['store_hits']} answers came from the store and cost nothing")
     if not summary["cost_is_complete"]:
         unknown = ", ".join(summary["unpriced_models"])
-        table.append(f"the cost is a lower bound: {summary['unpriced_calls']} calls of {unknown} have no known price")
+        table.append(f"the cost is a lower bound: {summary['unpriced_calls']} calls of {unknown} have no known cost")
     return "\n".join(table)
 
 

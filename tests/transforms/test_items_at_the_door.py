@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import apache_beam as beam
 import pytest
 
 from beam_llmdag import Dag, Item
@@ -124,8 +123,8 @@ def test_any_unicode_reaches_the_model_and_comes_back_as_it_was(run: Any, conten
 
 def test_a_lone_surrogate_in_id_content_and_metadata_is_replaced(run: Any) -> None:
     dag, provider = joining_dag()
-    broken = {"id": "i\ud800", "content": "c\udfff", "m": "m\ud800"}
-    outcome = run.both(dag, beam.Create([0]) | beam.Map(lambda _: broken))  # Beam's own coder of texts would refuse it
+    broken = Item("i\ud800", "c\udfff", {"m": "m\ud800"})
+    outcome = run.both(dag, [broken])  # an Item: in a text or dict Beam's own coders refuse it
     [row] = outcome.items
     assert row.item == Item("i\ufffd", "c\ufffd", {"m": "m\ufffd"})
     assert row.results["s"].data == "s:c\ufffd"

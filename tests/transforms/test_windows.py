@@ -6,7 +6,8 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.testing.test_stream import TestStream
+from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
+from apache_beam.testing import test_stream
 from apache_beam.transforms import trigger
 from apache_beam.transforms.window import (
     FixedWindows,
@@ -171,8 +172,11 @@ def test_a_trigger_that_fires_in_between_is_refused(run: Any, plan: str, windowi
         run(dag, at(0) | windowing, plan=plan)
 
 
+STREAMING: Any = BundleBasedDirectRunner()  # the in-process runner that plays a stream
+
+
 def stream(*seconds: int) -> Any:
-    events = TestStream()
+    events = test_stream.TestStream()
     for second in seconds:
         item = {"id": str(second), "content": f"at {second}"}
         events = events.advance_watermark_to(second).add_elements([TimestampedValue(item, second)])
@@ -182,21 +186,21 @@ def stream(*seconds: int) -> Any:
 def test_a_global_over_unbounded_input_in_one_window_is_refused_with_the_remedy(run: Any, plan: str) -> None:
     dag, _ = summarising_dag()
     with pytest.raises(GraphError, match="'summary' waits for all rows.*unbounded.*WindowInto"):
-        run(dag, stream(0, 5), plan=plan)
+        run(dag, stream(0, 5), plan=plan, runner=STREAMING)
 
 
 def test_joins_in_unbounded_input_without_windows_are_refused_when_staged_and_run_when_pipelined(run: Any) -> None:
     dag, _ = joined_dag()
     with pytest.raises(GraphError, match="the join before 'c' waits"):
-        run(dag, stream(0, 5), plan="staged")
-    outcome = run(dag, stream(0, 5), plan="pipelined")
+        run(dag, stream(0, 5), plan="staged", runner=STREAMING)
+    outcome = run(dag, stream(0, 5), plan="pipelined", runner=STREAMING)
     assert places(outcome, "items") == {("0", GlobalWindow(), 0.0), ("5", GlobalWindow(), 5.0)}
     assert outcome.data("c") == {"0": "<c 0>", "5": "<c 5>"}
 
 
 def test_a_global_over_a_windowed_stream_answers_per_window(run: Any, plan: str) -> None:
     dag, _ = summarising_dag()
-    outcome = run(dag, stream(0, 5, 25) | beam.WindowInto(FixedWindows(10)), plan=plan)
+    outcome = run(dag, stream(0, 5, 25) | beam.WindowInto(FixedWindows(10)), plan=plan, runner=STREAMING)
     assert outcome.data("report") == {"0": "<0 in <0+5>>", "5": "<5 in <0+5>>", "25": "<25 in <25>>"}
 
 
@@ -216,8 +220,8 @@ def test_in_a_stream_the_join_never_mixes_items_that_share_an_id(run: Any, plan:
         return f"{item.content}: {a} {b}"
 
     same = [TimestampedValue({"id": "x", "content": content}, 1) for content in ("first", "second")]
-    events = TestStream().add_elements(same).advance_watermark_to_infinity()
-    outcome = run(dag, events | beam.WindowInto(FixedWindows(10)), plan=plan)
+    events = test_stream.TestStream().add_elements(same).advance_watermark_to_infinity()
+    outcome = run(dag, events | beam.WindowInto(FixedWindows(10)), plan=plan, runner=STREAMING)
     assert {(row.item.content, row.results["c"].data) for row in outcome.items} == {
         ("first", "<first: <a first> <b first>>"),
         ("second", "<second: <a second> <b second>>"),

@@ -1,0 +1,103 @@
+"""What the tests of the call layer share: a caller over fakes, and one question."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from beam_llmdag.call import Caller, Question, Reply
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.limits import Limits
+from beam_llmdag.model import Message, Model
+from beam_llmdag.prices import Price, PriceTable
+from beam_llmdag.providers.base import ProviderFactory
+from beam_llmdag.retry import RetryPolicy
+from beam_llmdag.schema import Output
+from beam_llmdag.store import AnswerStore
+from beam_llmdag.testing import FakeClock
+
+PRICES = {"scripted:a": Price(input=1, output=2), "scripted:b": Price(input=10, output=20)}
+
+
+class Label(BaseModel):
+    label: Literal["a", "b"]
+
+
+LABEL = Output(Label)
+TEXT = Output(str)
+GOOD = {"label": "a"}
+
+
+def make_caller(
+    providers: dict[str, ProviderFactory],
+    *,
+    store: AnswerStore | None = None,
+    clock: Clock | None = None,
+    retry: RetryPolicy | None = None,
+    prices: dict[str, Price] | None = None,
+    seed: int = 0,
+) -> Caller:
+    """A caller with a clock that does not wait."""
+    return Caller(
+        providers=providers,
+        prices=PriceTable(PRICES if prices is None else prices),
+        store=store,
+        limits=Limits(),
+        retry=retry or RetryPolicy(),
+        clock=clock or FakeClock(),
+        rng=random.Random(seed),
+    )
+
+
+def question(
+    text: str = "What?",
+    *,
+    model: Model | str = "scripted:a",
+    output: Output = LABEL,
+    dimension: str = "analyze",
+    system: str | None = None,
+    deadline_seconds: float | None = None,
+) -> Question:
+    """One question with one user message."""
+    return Question(
+        dimension=dimension,
+        messages=(Message("user", text),),
+        output=output,
+        models=(model if isinstance(model, Model) else Model(model)).chain(),
+        system=system,
+        deadline_seconds=deadline_seconds,
+    )
+
+
+def ask(caller: Caller, *questions: Question) -> list[Reply]:
+    """The replies to questions asked at the same time; closes the caller."""
+
+    async def run() -> list[Reply]:
+        try:
+            return list(await asyncio.gather(*(caller.ask(one) for one in questions)))
+        finally:
+            await caller.aclose()
+
+    return asyncio.run(run())
+
+
+def failed(error_class: ErrorClass, message: str = "no", **known: Any) -> CallError:
+    """A provider's error."""
+    return CallError(error_class, message, **known)
+
+
+def classes(reply: Reply) -> list[str | None]:
+    """Error classes of a reply's attempts, None for a good one."""
+    return [attempt.error_class for attempt in reply.attempts]
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Lets other tasks run until `condition` holds; fails when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0)

@@ -1,0 +1,32 @@
+"""A process that puts answers into a store: `put_answers.py FILE NAME COUNT`; says READY, waits for a line, then puts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from beam_llmdag.result import Attempt
+from beam_llmdag.sqlite_store import SqliteStore
+from beam_llmdag.store import StoredAnswer
+from beam_llmdag.usage import Usage
+
+PAID = Attempt(model="m:x", usage=Usage(input_tokens=1, output_tokens=2), cost_nano_usd=3)
+
+
+async def main(path: str, name: str, count: int) -> None:
+    store = SqliteStore(path)
+
+    async def put(number: int) -> None:
+        key = f"{name}-{number}"
+        await store.put(StoredAnswer(key=key, model="m:x", text=f"answer {key}"), "d", PAID)
+        print(key, flush=True)
+
+    for start in range(0, count, 20):
+        await asyncio.gather(*(put(number) for number in range(start, min(count, start + 20))))
+    await store.aclose()
+
+
+if __name__ == "__main__":
+    print("READY", flush=True)
+    sys.stdin.readline()
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

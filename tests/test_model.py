@@ -1,0 +1,75 @@
+import pickle
+from typing import Any
+
+import pytest
+
+from beam_llmdag.errors import GraphError
+from beam_llmdag.model import Image, Message, Model, as_model
+
+
+def test_a_spec_has_a_provider_and_a_name() -> None:
+    model = Model("anthropic:us.anthropic.claude-haiku-4-5-20251001-v1:0")
+    assert (model.provider, model.name) == ("anthropic", "us.anthropic.claude-haiku-4-5-20251001-v1:0")
+
+
+def test_a_name_may_be_a_path_with_blanks() -> None:
+    assert Model("local:/my models/small.gguf").name == "/my models/small.gguf"
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "claude-haiku-4-5", ":x", "anthropic:", "anthropic: x", "anthropic :x", " a:b", "a:b ", None, 3]
+)
+def test_an_ill_formed_spec_is_an_error_that_shows_the_form(spec: Any) -> None:
+    with pytest.raises(GraphError, match=r"write it as 'provider:name', for example 'anthropic:claude-haiku-4-5'"):
+        Model(spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attempts": 0}, "model 'a:b': attempts must be at least 1, not 0"),
+        ({"max_tokens": 0}, "model 'a:b': max_tokens must be at least 1, not 0"),
+        ({"max_in_flight": -1}, "model 'a:b': max_in_flight must be at least 1, not -1"),
+        ({"timeout_seconds": 0}, "model 'a:b': timeout_seconds must be positive, not 0"),
+        ({"effort": "huge"}, "model 'a:b': effort is one of minimal, low, medium, high, not 'huge'"),
+        ({"fallbacks": "c:d"}, "model 'a:b': fallbacks is a list of models, not the text 'c:d'"),
+        ({"fallbacks": [3]}, "a model is a Model or a text like 'anthropic:claude-haiku-4-5', not int: 3"),
+    ],
+)
+def test_a_wrong_setting_is_an_error(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(GraphError) as info:
+        Model("a:b", **settings)
+    assert str(info.value) == message
+
+
+def test_a_chain_is_the_model_and_its_fallbacks_in_order() -> None:
+    model = Model("a:1", fallbacks=[Model("a:2", fallbacks=["a:3", "a:1"]), "a:4", "a:2"])
+    assert [m.spec for m in model.chain()] == ["a:1", "a:2", "a:3", "a:4"]
+
+
+def test_a_fallback_to_the_same_model_with_other_settings_is_asked() -> None:
+    model = Model("a:1", max_tokens=100, fallbacks=[Model("a:1", max_tokens=1000)])
+    assert [m.max_tokens for m in model.chain()] == [100, 1000]
+
+
+def test_models_are_values() -> None:
+    model = Model("a:1", fallbacks=["a:2"], extra_body={"top_k": 3})
+    assert model == Model("a:1", fallbacks=[Model("a:2")], extra_body={"top_k": 3})
+    assert len({model, pickle.loads(pickle.dumps(model))}) == 1
+
+
+def test_a_model_keeps_its_own_copy_of_extra_fields() -> None:
+    extra = {"top_k": 3}
+    model = Model("a:1", extra_body=extra)
+    extra["top_k"] = 4
+    assert model.extra_body == {"top_k": 3}
+
+
+def test_a_text_is_a_model() -> None:
+    assert as_model("a:1") == Model("a:1")
+
+
+def test_a_message_is_one_text_or_parts() -> None:
+    image = Image(b"x")
+    assert Message("user", "a").parts() == ("a",)
+    assert Message("user", ["a", image]).parts() == ("a", image)

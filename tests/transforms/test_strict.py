@@ -1,0 +1,112 @@
+"""`strict=True`: the first failure ends the run, and says what it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from beam_llmdag import CallError, Dag, InputError, Item, StrictModeError
+from beam_llmdag.model import Request
+from beam_llmdag.testing import ScriptedProvider
+
+
+def failing_dag(**options: Any) -> tuple[Dag, ScriptedProvider]:
+    def answers(request: Request) -> Any:
+        return CallError("refused", "it will not") if request.messages[0].content == "b" else "fine"
+
+    provider = ScriptedProvider(answers, **options)
+    dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
+
+    @dag.dimension
+    def analyze(item: Item) -> str:
+        return item.id
+
+    return dag, provider
+
+
+ITEMS = [{"id": name, "content": "x"} for name in "abc"]
+
+
+def test_dag_run_raises_what_failed(plan: Any) -> None:
+    dag, _ = failing_dag()
+    with pytest.raises(StrictModeError, match=r"dimension 'analyze', item 'b': .*it will not"):
+        dag.run(ITEMS, plan=plan, strict=True)
+
+
+def test_a_pipeline_ends_with_the_words_of_the_failure(run: Any, plan: Any) -> None:
+    dag, _ = failing_dag()
+    with pytest.raises(Exception, match=r"dimension 'analyze', item 'b': .*it will not"):
+        run(dag, ITEMS, plan=plan, strict=True)
+
+
+def test_the_other_calls_are_cancelled(plan: Any) -> None:
+    dag, provider = failing_dag(latency_seconds=lambda request: 0.3 if request.messages[0].content == "b" else 30.0)
+    with pytest.raises(StrictModeError):
+        dag.run(ITEMS, plan=plan, strict=True)
+    assert (provider.cancelled, provider.in_flight) == (2, 0)
+
+
+def test_nothing_failed_and_nothing_is_raised(plan: Any) -> None:
+    dag, _ = failing_dag()
+    assert [row.item.id for row in dag.run(ITEMS[:1], plan=plan, strict=True).items] == ["a"]
+
+
+def test_a_failure_that_on_failure_made_good_is_none(plan: Any) -> None:
+    provider = ScriptedProvider([CallError("refused", "no")])
+    dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
+
+    @dag.dimension(on_failure="unknown")
+    def analyze(item: Item) -> str:
+        return "x"
+
+    assert dag.run(ITEMS[:1], plan=plan, strict=True).answers("analyze") == {"a": "unknown"}
+
+
+def test_a_failed_global_counts(plan: Any) -> None:
+    provider = ScriptedProvider([CallError("refused", "no summary today")])
+    dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
+
+    @dag.dimension(scope="global")
+    def all_of(items: list[Item]) -> str:
+        return "x"
+
+    with pytest.raises(StrictModeError, match="dimension 'all_of': .*no summary today"):
+        dag.run(ITEMS, plan=plan, strict=True)
+
+
+def test_a_failed_regroup_counts(plan: Any) -> None:
+    provider = ScriptedProvider(["fine"])
+    dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
+
+    @dag.dimension(scope="global")
+    def group(items: list[Item]) -> str:
+        return "x"
+
+    @dag.regroup
+    def by_group(items: list[Item], group: str) -> Any:
+        raise KeyError("no such group")
+
+    with pytest.raises(StrictModeError, match="regroup 'by_group'.*no such group"):
+        dag.run(ITEMS, plan=plan, strict=True)
+
+
+def test_duplicate_ids_count_in_a_pipeline(run: Any, plan: Any) -> None:
+    dag, provider = failing_dag()
+    with pytest.raises(Exception, match="item 'a': duplicate id, 2 items"):
+        run(dag, [{"id": "a", "content": "1"}, {"id": "a", "content": "2"}], plan=plan, strict=True)
+    assert provider.requests == []
+
+
+def test_an_element_that_is_no_item_counts_in_a_pipeline(run: Any, plan: Any) -> None:
+    dag, provider = failing_dag()
+    with pytest.raises(Exception, match="element with id 'a': no field 'content'"):
+        run(dag, [{"id": "a"}], plan=plan, strict=True)
+    assert provider.requests == []
+
+
+def test_dag_run_looks_for_duplicate_ids_before_it_starts() -> None:
+    dag, provider = failing_dag()
+    with pytest.raises(InputError, match="duplicate ids: .*'a'"):
+        dag.run([{"id": "a", "content": "1"}, {"id": "a", "content": "2"}])
+    assert provider.requests == []
