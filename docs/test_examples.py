@@ -8,7 +8,7 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 from beam_llmdag.testing import Simulator
 
 
-@pytest.mark.parametrize("example", find_examples("README.md", "docs"), ids=str)
+@pytest.mark.parametrize("example", list(find_examples("README.md", "docs")), ids=str)
 def test_example(
     example: CodeExample,
     eval_example: EvalExample,

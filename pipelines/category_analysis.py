@@ -1,6 +1,6 @@
 """Reviews by category: name one for each review, merge the names into groups, analyse each group.
 
-    python -m pipelines.category_analysis --input examples/categories_10.jsonl --output out
+    python -m pipelines.category_analysis --input examples/categories_10.jsonl --output output --model simulated
 
     items ──► classify ──► group (one answer over all) ──► by_category (N reviews → M groups) ──► analyze
 

@@ -72,5 +72,9 @@ def _show_row(row: dict[str, Any]) -> None:
     print(f"\n{row['id']}: {content[:_SHOWN_CONTENT]}{'…' if len(content) > _SHOWN_CONTENT else ''}")
     for name, result in row.items():
         if isinstance(result, dict) and "status" in result:
-            said = json.dumps(result["data"], ensure_ascii=False) if result["data"] is not None else result["message"] or result["reason"]
+            said = (
+                json.dumps(result["data"], ensure_ascii=False)
+                if result["data"] is not None
+                else result["message"] or result["reason"]
+            )
             print(f"    {name}: {result['status']} {said}")

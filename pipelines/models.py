@@ -61,18 +61,22 @@ def gold_path(input_path: str) -> Path:
 
 def _models(settings: Settings) -> Models:
     if settings.model in ("cloud", "simulated"):
-        first, main, fallback = _CHEAP, _STRONG, settings.fallback_model or _OTHER_VENDOR
+        first, main, fallback = _CHEAP, _STRONG, _OTHER_VENDOR
     else:
         name = f"local:{DEFAULT_MODEL}" if settings.model == "local" else settings.model
-        first, main, fallback = name, name, settings.fallback_model
-    first = settings.filter_model or first
-    fallbacks = [fallback] if fallback else []
-    return Models(first=Model(first, fallbacks=fallbacks), main=Model(main, fallbacks=fallbacks))
+        first, main, fallback = name, name, ""
+    last = settings.fallback_model or fallback
+    fallbacks = [last] if last else []
+    return Models(
+        first=Model(settings.filter_model or first, fallbacks=fallbacks), main=Model(main, fallbacks=fallbacks)
+    )
 
 
 def _simulated(model: Model, simulator: Simulator) -> Model:
-    """`model` and its fallbacks, answered by the simulator."""
+    """`model` and its fallbacks, answered by the simulator; a local one stays what it is."""
     vendor = model.provider.partition("-")[0]
+    if vendor == "local":
+        return model
     return replace(
         model,
         base_url=simulator.base_url(vendor),

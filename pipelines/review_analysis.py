@@ -1,6 +1,6 @@
 """Reviews of a shop: leave out spam, then find sentiment and topics, then summarise.
 
-    python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output out
+    python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output --model simulated
 
     items ──► filter_spam ──► sentiment ─┐
                          └──► topics ────┴──► summary

@@ -44,7 +44,7 @@ class WriteResults(beam.PTransform[Any, Any]):
         dag: Dag,
         folder: str,
         *,
-        unreadable: PCollection | None = None,
+        unreadable: PCollection[Any] | None = None,
         file_format: OutputFormat = "parquet",
         num_shards: int = 1,
     ) -> None:
@@ -73,7 +73,7 @@ class WriteResults(beam.PTransform[Any, Any]):
         )
         self._write(results.costs | "Cost records" >> beam.Map(cost_record), "costs", COSTS_SCHEMA, self._num_shards)
 
-    def _write_rows(self, rows: PCollection, name: str, space: str | None) -> None:
+    def _write_rows(self, rows: PCollection[Any], name: str, space: str | None) -> None:
         spaces = item_spaces(self._dag.steps)
         dimensions = {
             step.name: step.output.data_schema
@@ -83,12 +83,12 @@ class WriteResults(beam.PTransform[Any, Any]):
         schema = rows_schema(dimensions)
         self._write(rows | f"Records of {name}" >> beam.Map(row_record, schema), name, schema, self._num_shards)
 
-    def _write_global(self, results: PCollection, name: str, data_schema: Any) -> None:
+    def _write_global(self, results: PCollection[Any], name: str, data_schema: Any) -> None:
         schema = globals_schema(data_schema)
         mine = results | f"Answers of {name}" >> beam.Filter(_is_of, name)
         self._write(mine | f"Records of {name}" >> beam.Map(global_record, schema), f"globals/{name}", schema, 1)
 
-    def _write(self, records: PCollection, name: str, schema: Any, num_shards: int) -> None:
+    def _write(self, records: PCollection[Any], name: str, schema: Any, num_shards: int) -> None:
         records | f"Write {name}" >> WriteRecords(
             f"{self._folder}/{name}", schema, file_format=self._file_format, num_shards=num_shards
         )

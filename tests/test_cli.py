@@ -1,0 +1,94 @@
+"""The `llmdag` command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from beam_llmdag import Dag
+from beam_llmdag.cli import main
+from beam_llmdag.testing import ScriptedProvider
+
+DAG = """
+from beam_llmdag import Dag
+from beam_llmdag.testing import ScriptedProvider
+
+dag = Dag("little", model="scripted:any", providers={"scripted": ScriptedProvider(["fine"])})
+
+@dag.dimension
+def mood(item):
+    return item.content
+
+number = 3
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "little_dag.py").write_text(DAG, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "little_dag"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store that holds one answer."""
+    path = tmp_path / "answers.sqlite"
+    dag = Dag("asked", model="scripted:any", providers={"scripted": ScriptedProvider(["fine"])})
+
+    @dag.dimension
+    def mood(item):
+        return item.content
+
+    dag.run(["hello"], store=path)
+    return path
+
+
+def test_show_explains_a_dag(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", f"{module}:dag"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "dag 'little', pipelined plan",
+        "1. per item: mood — over the items",
+    ]
+
+
+def test_show_draws_a_dag(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", f"{module}:dag", "--as", "json"]) == 0
+    assert [step["name"] for step in json.loads(capsys.readouterr().out)["steps"]] == ["mood"]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("little_dag", "module:name"),
+        ("little_dag:nothing", "nothing"),
+        ("little_dag:number", "is no Dag, but int"),
+        ("no_such_module:dag", "no_such_module"),
+    ],
+)
+def test_what_cannot_be_shown_is_an_error_that_names_it(
+    place: str, told: str, module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", place]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_store_tells_what_was_paid(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", str(store)]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "answers", "calls", "unpriced", "cost", "$"]
+    assert line.split()[:4] == ["scripted:any", "1", "1", "1"]
+
+
+def test_a_cleared_store_keeps_its_ledger(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", str(store), "--clear"]) == 0
+    assert capsys.readouterr().out == "1 answers forgotten\n"
+    main(["store", str(store)])
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["scripted:any", "0", "1"]
+
+
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", str(tmp_path / "none.sqlite")]) == 1
+    assert "none.sqlite" in capsys.readouterr().err
