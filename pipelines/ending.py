@@ -1,4 +1,4 @@
-"""What the example pipelines do with their results: write all, wait with a progress line, show a table and some rows."""
+"""The end that the example pipelines share: write all, wait with a progress line, show a table and some rows."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def make_caller(
     store: AnswerStore | None = None,
     clock: Clock | None = None,
     retry: RetryPolicy | None = None,
-    prices: dict[str, Price] | None = None,
+    prices: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Caller:
     """A caller with a clock that does not wait."""

@@ -42,7 +42,7 @@ def walked(dag: Dag, *items: Item) -> dict[str, dict[str, Result]]:
     """Item id -> dimension -> result, for a dag of item dimensions."""
 
     async def run() -> list[Row]:
-        caller = make_caller(dag.providers, prices=PRICES)
+        caller = make_caller(dag.providers, prices=dict(dag.prices.own))
         dimensions = list(dag.dimensions.values())
         rows = await asyncio.gather(*(walk(Row(item=item), dimensions, {}, dag.steps, caller) for item in items))
         await caller.aclose()
@@ -57,7 +57,7 @@ def evaluated(
     """The result of a global over rows."""
 
     async def run() -> Result:
-        caller = make_caller(dag.providers, prices=PRICES)
+        caller = make_caller(dag.providers, prices=dict(dag.prices.own))
         result = await evaluate_global(dag.dimensions[name], rows, sides or {}, dag.steps, caller, group)
         await caller.aclose()
         return result

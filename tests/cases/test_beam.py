@@ -57,7 +57,7 @@ def model(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Model:
     return Model("anthropic:claude-haiku-4-5", base_url=simulator.base_url("anthropic"))
 
 
-FIRST_SCRIPT = '''
+FIRST_SCRIPT = """
 import glob
 import json
 import os
@@ -110,7 +110,7 @@ if __name__ == "__main__":
         rows = [json.loads(line) for line in lines]
     names = ("kind", "topics", "joined")
     print(json.dumps({row["id"]: [(row[name]["status"], row[name]["data"]) for name in names] for row in rows}))
-'''
+"""
 
 
 def first_answers(request: SimulatedRequest) -> Any:
@@ -225,7 +225,7 @@ def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
     assert paid.cost_nano_usd == sum(1000 * read + 5000 * written for read, written in tokens)
 
 
-KILLED_SCRIPT = '''
+KILLED_SCRIPT = """
 import json
 import os
 import sys
@@ -252,7 +252,7 @@ if __name__ == "__main__":
     total = report.summary.total
     statuses = {row.results["second"].status for row in report.items}
     print(json.dumps([len(report.items), sorted(statuses), total.calls, total.store_hits, total.cost_nano_usd]))
-'''
+"""
 
 
 def wait_for_requests(simulator: Simulator, number: int) -> None:

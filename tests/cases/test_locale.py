@@ -6,13 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from beam_llmdag.testing import SimulatedRequest, Simulator
 
 ROOT = Path(__file__).parent.parent.parent
 
-SCRIPT = '''
+SCRIPT = """
 import os
 import sys
 from datetime import datetime, timedelta, timezone
@@ -62,17 +63,18 @@ items = [
     {"id": "c", "content": "你好 \\u2028", "when": when, "price": 1e21, "tags": frozenset()},
     {"id": "bad", "content": "ß", "when": when, "price": -0.0, "tags": {1, 2, 3}},
 ]
-for file_format in ("jsonl", "parquet"):
-    with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
-        results = pipeline | beam.Create(items) | LLMDag(dag, plan=sys.argv[1], store=False)
-        results | WriteResults(dag, sys.argv[2], file_format=file_format)
-'''
+with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
+    results = pipeline | beam.Create(items) | LLMDag(dag, plan=sys.argv[1], store=False)
+    for file_format in ("jsonl", "parquet"):
+        results | file_format >> WriteResults(dag, sys.argv[2], file_format=file_format)
+"""
 
 SURROUNDINGS = {
     "utc": {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
     "kolkata": {"TZ": "Asia/Kolkata", "LC_ALL": "de_DE.UTF-8", "PYTHONHASHSEED": "1"},
     "st johns": {"TZ": "America/St_Johns", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONHASHSEED": "2"},
 }
+PLAN_IN = {"utc": "pipelined", "kolkata": "staged", "st johns": "pipelined"}
 
 
 def said(request: SimulatedRequest) -> object:
@@ -93,24 +95,29 @@ def run_in(surroundings: dict[str, str], folder: Path, plan: str) -> tuple[dict[
             "OPENAI_API_KEY": "any",
             "PYTHONPATH": str(ROOT),
         }
-        done = subprocess.run([sys.executable, str(script), plan, str(folder)], env=env, capture_output=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, str(script), plan, str(folder)], env=env, capture_output=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-3000:]
         files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         return files, sorted(request.raw for request in simulator.requests)
 
 
-def test_zone_locale_encoding_and_hash_seed_change_no_byte_of_prompts_and_files(tmp_path: Path, plan: str) -> None:
+def test_plan_zone_locale_encoding_and_hash_seed_change_no_byte_of_prompts_and_files(tmp_path: Path) -> None:
     """Case locale-01."""
-    outcomes = {name: run_in(values, tmp_path / name, plan) for name, values in SURROUNDINGS.items()}
-    files, prompts = outcomes["utc"]
+    with ThreadPoolExecutor() as pool:
+        runs = {
+            name: pool.submit(run_in, values, tmp_path / name, PLAN_IN[name]) for name, values in SURROUNDINGS.items()
+        }
+    files, prompts = runs["utc"].result()
     names = ("items", "failures", "costs", "globals/overall")
     assert set(files) == {f"{name}.{ending}" for name in names for ending in ("jsonl", "parquet")}
-    assert len(prompts) == 2 * (4 + 3 + 1 + 3)
+    assert len(prompts) == 4 + 3 + 1 + 3
     text = files["items.jsonl"].decode("utf-8")
-    assert "Größe ü" in text
-    assert "2026-03-28T20:00:00+00:00" in text
-    assert '["a","b","c","d"]' in text.replace('\\\\"', '"').replace('\\"', '"')
+    for expected in ("Größe ü", "€ 1.234,50", "你好 \u2028", "2026-03-28T20:00:00+00:00", '"1234.5"'):
+        assert expected in text
+    assert r'"tags":"[\"a\",\"b\",\"c\",\"d\"]"' in text
     for name in ("kolkata", "st johns"):
-        other_files, other_prompts = outcomes[name]
+        other_files, other_prompts = runs[name].result()
         assert other_prompts == prompts
         assert [file for file in files if other_files[file] != files[file]] == []

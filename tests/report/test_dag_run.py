@@ -56,7 +56,11 @@ def test_items_come_from_anything_that_holds_records_and_keep_its_order(source: 
 
 def test_texts_get_ids_from_their_content_and_equal_ones_a_number() -> None:
     great = derived_id("great", {})
-    assert list(echoing_dag().run(["great", "bad", "great"]).answers("echo")) == [great, derived_id("bad", {}), f"{great}-2"]
+    assert list(echoing_dag().run(["great", "bad", "great"]).answers("echo")) == [
+        great,
+        derived_id("bad", {}),
+        f"{great}-2",
+    ]
 
 
 def test_other_names_of_the_fields_can_be_given() -> None:

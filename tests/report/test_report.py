@@ -96,7 +96,9 @@ def test_only_the_first_failures_are_shown() -> None:
 
 def test_what_the_store_answered_is_said(tmp_path: Any) -> None:
     sample_report(store=tmp_path / "a.sqlite", ids=["1"])
-    assert "4 answers came from the store and cost nothing" in repr(sample_report(store=tmp_path / "a.sqlite", ids=["1"]))
+    assert "4 answers came from the store and cost nothing" in repr(
+        sample_report(store=tmp_path / "a.sqlite", ids=["1"])
+    )
 
 
 def test_answers_are_typed_and_named_by_item_group_or_nothing() -> None:
@@ -143,6 +145,8 @@ def test_the_summary_has_the_documented_keys_and_exact_sums() -> None:
     assert summary["tokens"] == {"input": 7000, "output": 350, "cache_read": 0, "cache_write": 0, "reasoning": 0}
     assert summary["cost_usd"] == 0.0021
     assert (summary["cost_is_complete"], summary["unpriced_models"]) == (False, ["scripted:free"])
-    assert set(summary["by_dimension"]["verdict"]) == set(summary["by_model"]["scripted:m"]) == (
-        set(summary) - {"by_dimension", "by_model", "cost_is_complete", "unpriced_models"}
+    assert (
+        set(summary["by_dimension"]["verdict"])
+        == set(summary["by_model"]["scripted:m"])
+        == (set(summary) - {"by_dimension", "by_model", "cost_is_complete", "unpriced_models"})
     )

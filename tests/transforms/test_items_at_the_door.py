@@ -98,7 +98,9 @@ def test_equal_texts_without_ids_are_numbered_and_all_answered(run: Any) -> None
 
 def test_what_is_no_item_becomes_a_failure_and_the_others_go_on(run: Any) -> None:
     dag, _ = joining_dag()
-    outcome = run.both(dag, [{"id": "a", "text": "no content"}, 42, {"id": None, "content": "x"}, {"id": "b", "content": "y"}])
+    outcome = run.both(
+        dag, [{"id": "a", "text": "no content"}, 42, {"id": None, "content": "x"}, {"id": "b", "content": "y"}]
+    )
     assert [(row.item.id, row.results["u"].status) for row in outcome.items] == [("b", "ok")]
     assert {(failure.dimension, failure.item_id, failure.error_class) for failure in outcome.failures} == {
         ("input", "a", "bad_input"),

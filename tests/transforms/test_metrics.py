@@ -96,7 +96,9 @@ def test_latency_and_waiting_are_distributions_over_calls(run: Any, plan: str) -
 
 
 def test_a_fallback_and_a_store_hit_are_counted(run: Any, plan: str, tmp_path: Any) -> None:
-    dag = dag_with(lambda request: CallError("refused", "no") if "1" in str(request.messages) else "fine", on_failure="?")
+    dag = dag_with(
+        lambda request: CallError("refused", "no") if "1" in str(request.messages) else "fine", on_failure="?"
+    )
     items = [{"id": "1", "content": "x"}, {"id": "2", "content": "x"}]
     first = run(dag, items, plan=plan, store=tmp_path / "answers.sqlite")
     second = run(dag, items, plan=plan, store=tmp_path / "answers.sqlite")

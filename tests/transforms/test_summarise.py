@@ -90,7 +90,9 @@ def test_all_results_are_added_up_by_dimension_and_by_model(plan: Any) -> None:
 
 def test_windows_are_added_up_together(plan: Any) -> None:
     provider = ScriptedProvider([Answer(text="fine", usage=Usage())])
-    dag = Dag("sums", model="scripted:m", providers={"scripted": provider}, prices={"scripted:m": Price(input=1, output=1)})
+    dag = Dag(
+        "sums", model="scripted:m", providers={"scripted": provider}, prices={"scripted:m": Price(input=1, output=1)}
+    )
 
     @dag.dimension
     def each(item: Item) -> str:
