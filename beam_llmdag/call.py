@@ -100,6 +100,9 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._rng = rng
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._asking: dict[str, _Asking] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -109,16 +112,23 @@ class Caller:
         Raises:
             StoreError: the answer store does not work.
         """
+        self._open += 1
+        self._idle.clear()
         try:
             requests = [self._request(question, model) for model in question.models]
-        except CallError as error:
+            if self._store is None:
+                return await self._ask_models(question, requests, None)
+            return await self._ask_once(question, requests, self._store)
+        except CallError as error:  # the question cannot be asked
             return Reply(error=error)
-        if self._store is None:
-            return await self._ask_models(question, requests, None)
-        return await self._ask_once(question, requests, self._store)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
 
     async def aclose(self) -> None:
-        """Ends what is being recorded and closes all clients."""
+        """Waits until all questions have ended (who closes has cancelled them), and closes all clients."""
+        await self._idle.wait()
         if self._recording:
             await asyncio.wait(self._recording)
         await self._clients.aclose()

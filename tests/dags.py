@@ -51,9 +51,7 @@ def walked(dag: Dag, *items: Item) -> dict[str, dict[str, Result]]:
     return {row.item.id: dict(row.results) for row in asyncio.run(run())}
 
 
-def evaluated(
-    dag: Dag, name: str, rows: Sequence[Row], sides: Sides | None = None, group: str = NO_GROUP
-) -> Result:
+def evaluated(dag: Dag, name: str, rows: Sequence[Row], sides: Sides | None = None, group: str = NO_GROUP) -> Result:
     """The result of a global over rows."""
 
     async def run() -> Result:

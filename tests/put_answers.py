@@ -1,4 +1,4 @@
-"""A process that puts answers into a store: `put_answers.py FILE NAME COUNT`; says READY, waits for a line, then puts."""
+"""A process that puts answers into a store, `put_answers.py FILE NAME COUNT`: says READY, waits for a line, puts."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ class Raising:
 
 
 def test_a_good_answer_is_data_with_its_model_and_its_attempt():
-    reply, _ = one_reply([Answer(text='{"label": "a"}', usage=Usage(input_tokens=200, output_tokens=50), request_id="r1")])
+    reply, _ = one_reply(
+        [Answer(text='{"label": "a"}', usage=Usage(input_tokens=200, output_tokens=50), request_id="r1")]
+    )
     assert (reply.data, reply.model, reply.error, reply.store_hit) == ({"label": "a"}, "scripted:a", None, False)
     [attempt] = reply.attempts
     assert (attempt.model, attempt.error_class, attempt.request_id) == ("scripted:a", None, "r1")
@@ -318,7 +320,9 @@ def test_a_key_without_quota_does_not_stop_another_key():
     assert [reply.error is None for reply in replies] == [False, True]
 
 
-@pytest.mark.parametrize("error", [ValueError("sk-0123456789 is odd"), asyncio.CancelledError("sk-0123456789"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [ValueError("sk-0123456789 is odd"), asyncio.CancelledError("sk-0123456789"), MemoryError()]
+)
 def test_a_provider_that_raises_anything_costs_one_call(error):
     provider = Raising(error)
     [reply] = ask(make_caller({"odd": provider}), question(model=Model("odd:x", attempts=2)))
@@ -392,7 +396,7 @@ def test_an_output_that_the_api_cannot_express_is_shown_to_the_model():
 
 def test_an_output_whose_address_is_used_again_does_not_bring_its_schema_back():
     async def run():
-        provider = ScriptedProvider(lambda request: list(request.output.schema["properties"])[0])
+        provider = ScriptedProvider(lambda request: next(iter(request.output.schema["properties"])))
         caller = make_caller({"scripted": provider})
         for n in range(50):
             output = Output({"type": "object", "properties": {f"field_{n}": {}}})

@@ -177,11 +177,15 @@ def test_what_is_no_prompt_fails_and_says_what_one_is(prompt):
 
     result = walked(dag, A)["a"]["analyze"]
     assert (result.status, result.error_class) == ("failed", "user_function")
-    assert "dimension 'analyze', item 'a': a prompt is a text, or a list of texts, Images and Messages" in result.message
+    assert (
+        "dimension 'analyze', item 'a': a prompt is a text, or a list of texts, Images and Messages" in result.message
+    )
     assert provider.requests == []
 
 
-@pytest.mark.parametrize("prompt", ["", " \n\t ", [], ["", " "], "\u00a0\u2003", [Message("user", " ")], Message("system", "x")])
+@pytest.mark.parametrize(
+    "prompt", ["", " \n\t ", [], ["", " "], "\u00a0\u2003", [Message("user", " ")], Message("system", "x")]
+)
 def test_a_blank_prompt_fails_before_a_call(prompt):
     dag, provider = make_dag(["yes"])
 
@@ -209,7 +213,9 @@ def test_system_texts_of_model_dimension_and_prompt_come_in_this_order():
 def test_a_model_is_picked_per_item_and_tuned_by_the_dimension():
     dag, provider = make_dag(["yes"])
 
-    @dag.dimension(model=lambda item: "scripted:small" if item.content == "fine" else Model("scripted:big"), max_tokens=7)
+    @dag.dimension(
+        model=lambda item: "scripted:small" if item.content == "fine" else Model("scripted:big"), max_tokens=7
+    )
     def analyze(item):
         return item.content
 
@@ -223,7 +229,14 @@ def test_a_model_is_picked_per_item_and_tuned_by_the_dimension():
 
 @pytest.mark.parametrize(
     ("chosen", "told"),
-    [(None, "NoneType"), (42, "42"), ("claude", "claude"), ("nobody:x", "nobody"), ("", "''"), (KeyError("k"), "KeyError")],
+    [
+        (None, "NoneType"),
+        (42, "42"),
+        ("claude", "claude"),
+        ("nobody:x", "nobody"),
+        ("", "''"),
+        (KeyError("k"), "KeyError"),
+    ],
 )
 def test_a_function_that_picks_no_model_fails_the_item(chosen, told):
     def pick(item):

@@ -52,7 +52,9 @@ def test_a_global_that_fails_without_an_answer_names_the_items_and_makes_no_call
     assert provider.requests == []
 
 
-@pytest.mark.parametrize(("rows", "reason"), [([], "no items"), (ROWS[2:], "no items: 1 left out, because they have no answers")])
+@pytest.mark.parametrize(
+    ("rows", "reason"), [([], "no items"), (ROWS[2:], "no items: 1 left out, because they have no answers")]
+)
 def test_no_rows_are_skipped_without_a_call(rows, reason):
     dag, provider = with_tags()
     result = evaluated(dag, "all_tags", rows)
@@ -61,7 +63,7 @@ def test_no_rows_are_skipped_without_a_call(rows, reason):
 
 
 def test_skip_if_and_on_failure_of_a_global_see_the_lists():
-    dag, provider = with_tags(skip_if=lambda items, tag: len(tag) == 1)
+    dag, _ = with_tags(skip_if=lambda items, tag: len(tag) == 1)
     assert evaluated(dag, "all_tags", ROWS[1:2]).status == "skipped"
 
     def fail(request):
@@ -76,7 +78,9 @@ def test_skip_if_and_on_failure_of_a_global_see_the_lists():
     assert result.left_out == ("b",)
 
 
-@pytest.mark.parametrize(("on_missing", "status", "calls"), [("skip", "skipped", 0), ("fail", "failed", 0), ("run", "ok", 1)])
+@pytest.mark.parametrize(
+    ("on_missing", "status", "calls"), [("skip", "skipped", 0), ("fail", "failed", 0), ("run", "ok", 1)]
+)
 def test_a_global_that_needs_a_failed_global(on_missing, status, calls):
     dag, provider = make_dag(answered(str))
     dag.dimension(lambda items: "first", scope="global", name="first")
@@ -116,6 +120,10 @@ def counting(most: int, *, merge: Any = None, answers: Any = None, output: Any =
     return dag, provider
 
 
+def joined(parts):
+    return [number for part in parts for number in part]
+
+
 EIGHT = [row(str(n), f"{n:05}") for n in range(8)]  # eight of them are 47 bytes, 15 tokens
 
 
@@ -135,10 +143,13 @@ def test_too_many_rows_without_a_merge_fail_before_any_call_and_say_the_remedy()
 
 
 def test_chunks_are_in_order_and_merged_by_value():
-    dag, provider = counting(8, merge=lambda parts: [number for part in parts for number in part])
+    dag, provider = counting(8, merge=joined)
     result = evaluated(dag, "numbers", EIGHT)
     assert result.data == list(range(8))
-    assert [prompt_of(request) for request in provider.requests] == ["00000 00001 00002 00003", "00004 00005 00006 00007"]
+    assert [prompt_of(request) for request in provider.requests] == [
+        "00000 00001 00002 00003",
+        "00004 00005 00006 00007",
+    ]
     assert len(result.attempts) == 2
     assert result.model == "scripted:x"
 
@@ -175,7 +186,7 @@ def test_a_part_that_fails_fails_the_whole_with_all_attempts_paid():
             raise CallError("refused", "not four", http_status=400)
         return {"value": [int(n) for n in prompt.split()]}
 
-    dag, _ = counting(8, merge=lambda parts: sum(parts, []), answers=answered(answer))
+    dag, _ = counting(8, merge=joined, answers=answered(answer))
     result = evaluated(dag, "numbers", EIGHT)
     assert (result.status, result.error_class) == ("failed", "refused")
     assert "not four" in result.message
@@ -198,21 +209,21 @@ def test_a_merge_that_returns_neither_a_prompt_nor_an_answer_says_so():
 
 
 def test_a_list_of_texts_is_an_answer_where_the_output_is_one():
-    dag, provider = counting(
-        8, merge=lambda parts: sum(parts, []), output=list[str], answers=answered(lambda p: {"value": p.split()})
-    )
+    dag, provider = counting(8, merge=joined, output=list[str], answers=answered(lambda p: {"value": p.split()}))
     assert evaluated(dag, "numbers", EIGHT).data == [f"{n:05}" for n in range(8)]
     assert len(provider.requests) == 2
 
 
 def test_merging_plain_text_asks_once_more():
-    dag, provider = counting(8, merge=lambda parts: " | ".join(parts), output=str, answers=answered(lambda prompt: prompt[-2:]))
+    dag, provider = counting(
+        8, merge=lambda parts: " | ".join(parts), output=str, answers=answered(lambda prompt: prompt[-2:])
+    )
     assert evaluated(dag, "numbers", EIGHT).data == "07"
     assert prompt_of(provider.requests[-1]) == "03 | 07"
 
 
 def test_one_item_that_fits_no_prompt_is_named_before_any_call():
-    dag, provider = counting(8, merge=lambda parts: sum(parts, []))
+    dag, provider = counting(8, merge=joined)
     result = evaluated(dag, "numbers", [*EIGHT, row("big", "9" * 500)])
     assert result.error_class == "too_many_rows"
     assert "item 'big' alone" in result.message
@@ -223,7 +234,10 @@ def test_a_prompt_that_is_none_for_one_chunk_fails_before_any_call():
     dag, provider = make_dag(["[1]"])
     dag.dimension(
         lambda items: "x" * 100 if len(items) > 1 else None if items[0].id == "b" else "x",
-        scope="global", output=list[int], max_prompt_tokens=10, name="odd",
+        scope="global",
+        output=list[int],
+        max_prompt_tokens=10,
+        name="odd",
     ).merge(lambda parts: [1])
     result = evaluated(dag, "odd", [row("a"), row("b")])
     assert (result.status, result.error_class) == ("failed", "user_function")

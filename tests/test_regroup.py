@@ -25,7 +25,13 @@ def regrouped(function: Any, rows: Any = ROWS, sides: Any = None):
 def test_new_items_carry_the_joined_content_and_the_ids_of_their_sources():
     items, report = regrouped(lambda items: {"all": ["r2", "r1"]})
     assert items == [Item("all", "two\n\none", source_ids=("r2", "r1"))]
-    assert report.data == {"groups": {"all": ["r2", "r1"]}, "unknown": [], "left_out": ["3"], "in_several": [], "empty": []}
+    assert report.data == {
+        "groups": {"all": ["r2", "r1"]},
+        "unknown": [],
+        "left_out": ["3"],
+        "in_several": [],
+        "empty": [],
+    }
     assert (report.status, report.reason) == ("ok", None)
 
 

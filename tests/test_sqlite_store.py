@@ -176,9 +176,7 @@ def test_processes_that_start_and_write_at_the_same_time_lose_nothing(path):
     names = [f"w{n}" for n in range(6)]
     writers = start_writers(path, names, 100)
     assert [writer.wait(60) for writer in writers] == [0] * 6
-    assert read_totals(path) == [
-        LedgerTotal(model="m:x", calls=600, unpriced_calls=0, cost_nano_usd=1800, answers=600)
-    ]
+    assert read_totals(path) == [LedgerTotal(model="m:x", calls=600, unpriced_calls=0, cost_nano_usd=1800, answers=600)]
 
 
 def test_what_was_written_before_a_kill_is_there_and_the_file_is_sound(path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from calls import GOOD, LABEL, ask, classes, eventually, failed, make_caller, question
+from calls import GOOD, LABEL, classes, eventually, failed, make_caller, question
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag.call import Question
@@ -180,15 +180,16 @@ def test_when_the_first_of_identical_questions_is_cancelled_another_asks(path):
 def test_the_ledger_has_every_attempt_also_the_cancelled_one(path):
     async def asking():
         latencies = iter([0, 0, 0, 60])
-        provider = ScriptedProvider(["not json", failed("overloaded", http_status=529), GOOD], latency_seconds=lambda _: next(latencies))
+        provider = ScriptedProvider(
+            ["not json", failed("overloaded", http_status=529), GOOD], latency_seconds=lambda _: next(latencies)
+        )
         store = SqliteStore(path)
         caller = make_caller({"scripted": provider}, store=store)
         await caller.ask(question())
         task = asyncio.create_task(caller.ask(question("Other")))
         await eventually(lambda: provider.in_flight == 1)
         task.cancel()
-        await asyncio.wait([task])
-        await caller.aclose()
+        await caller.aclose()  # waits for what was cancelled
         await store.aclose()
 
     asyncio.run(asking())
@@ -251,7 +252,10 @@ CHANGES: dict[str, tuple[Question, Question]] = {
         question(output=Output({"type": "object", "properties": {"why": {}, "label": {}}})),
     ),
     "no schema": (question(), question(output=Output(str))),
-    "role": (question(), replace(question(), messages=(Message("user", "Hi"), Message("assistant", "What?"), Message("user", "?")))),
+    "role": (
+        question(),
+        replace(question(), messages=(Message("user", "Hi"), Message("assistant", "What?"), Message("user", "?"))),
+    ),
 }
 
 

@@ -11,7 +11,9 @@ from beam_llmdag.walk import walk
 
 
 def test_a_slow_branch_does_not_hold_the_other():
-    provider = ScriptedProvider(answered(str), latency_seconds=lambda request: 60 if prompt_of(request) == "slow" else 0)
+    provider = ScriptedProvider(
+        answered(str), latency_seconds=lambda request: 60 if prompt_of(request) == "slow" else 0
+    )
     dag, _ = make_dag(provider)
 
     @dag.dimension

@@ -16,6 +16,7 @@ Tag = TypeVar("Tag")
 T = TypeVar("T")
 
 _CANCEL_SECONDS = 10.0
+_DEAF_SECONDS = 0.5  # Python hears a Ctrl-C that comes at the very start of a wait only at its end
 
 
 class InFlight(Generic[Tag, T]):
@@ -57,7 +58,7 @@ class InFlight(Generic[Tag, T]):
         while not self._ended:
             self._some_ended.clear()
             if not self._ended:
-                self._some_ended.wait()
+                self._some_ended.wait(_DEAF_SECONDS)
 
     def cancel(self) -> None:
         """Cancels all that are still on their way and waits for their end; their results are gone."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -29,22 +30,52 @@ def run_in_process(items: Sequence[Item], transform: LLMDag) -> Outputs:
         transform: the dag.
 
     Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C; calls in flight are cancelled.
         Exception: whatever the runner raises. Most of it is a `RuntimeError` with the original error as text.
     """
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
-    elements = pipeline | "Create" >> beam.Create(items, reshuffle=False).with_output_types(Item)
-    _collect(elements | transform, transform.run_id)
+    run = _runs[transform.run_id] = _Run(items)
     try:
+        elements = (
+            pipeline | "Start" >> beam.Create([transform.run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
+        )
+        _collect(elements | transform, transform.run_id)
         pipeline.run().wait_until_finish()
-        return _collected.get(transform.run_id, {})
+    except RuntimeError as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        _collected.pop(transform.run_id, None)
+        del _runs[transform.run_id]
+    return run.outputs
 
 
-_collected: dict[str, Outputs] = {}
-"""Run -> outputs: the DoFns of the in-process runner run in this process, so they can fill it."""
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether somebody pressed Ctrl-C in the middle of a step: Beam makes a `RuntimeError` of that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
-_lock = threading.Lock()
+
+@dataclass(slots=True)
+class _Run:
+    """What goes in and what came out."""
+
+    items: Sequence[Item]
+    outputs: Outputs = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_runs: dict[str, _Run] = {}
+"""The DoFns of the in-process runner run in this process, so they can reach it. `beam.Create` would pickle and compress
+all items again and again."""
+
+
+class _Give(beam.DoFn):
+    """Run → its items."""
+
+    def process(self, run_id: str) -> Iterable[Item]:
+        return _runs[run_id].items
 
 
 class _Collect(beam.DoFn):
@@ -53,8 +84,9 @@ class _Collect(beam.DoFn):
         self._output = output
 
     def process(self, element: Any) -> None:
-        with _lock:
-            _collected.setdefault(self._run_id, {}).setdefault(self._output, []).append(element)
+        run = _runs[self._run_id]
+        with run.lock:
+            run.outputs.setdefault(self._output, []).append(element)
 
 
 def _collect(results: Results, run_id: str) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,6 @@ def model(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Model:
 
 
 FIRST_SCRIPT = """
-import glob
 import json
 import os
 import sys
@@ -103,7 +101,8 @@ def joined(item, kind: Kind, topics: Topics):
 
 if __name__ == "__main__":
     plan, folder, *options = sys.argv[1:]
-    with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(options)) as pipeline:
+    runner = None if "--runner=PrismRunner" in options else FnApiRunner()
+    with beam.Pipeline(runner=runner, options=PipelineOptions(options)) as pipeline:
         items = pipeline | beam.Create([{"id": str(number), "content": "x"} for number in range(20)])
         items | LLMDag(dag, plan=plan, store=False) | WriteResults(dag, folder, file_format="jsonl")
     with open(f"{folder}/items.jsonl", encoding="utf-8") as lines:
@@ -151,6 +150,25 @@ def test_classes_functions_and_globals_of_the_script_itself_work_in_every_proces
         rows = output_of(script, plan, str(tmp_path / "out"), *options, SIMULATOR=simulator.base_url("anthropic"))
         assert rows == expected_rows()
         assert simulator.request_count == 20 + 19 + 19
+
+
+@pytest.fixture
+def prism() -> str:
+    """Path of a Prism binary; tests that need one are skipped without."""
+    places = [*os.environ.get("PATH", "").split(os.pathsep), str(Path.home() / "go" / "bin"), str(ROOT / ".tools")]
+    found = next((Path(place) / "prism" for place in places if place and (Path(place) / "prism").is_file()), None)
+    if found is None:
+        pytest.skip("there is no prism binary on the PATH, in ~/go/bin or in .tools")
+    return str(found)
+
+
+def test_prism_gives_the_same_rows(tmp_path: Path, plan: str, prism: str) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(FIRST_SCRIPT, encoding="utf-8")
+    options = ("--runner=PrismRunner", f"--prism_location={prism}")
+    with Simulator(first_answers) as simulator:
+        rows = output_of(script, plan, str(tmp_path / "out"), *options, SIMULATOR=simulator.base_url("anthropic"))
+    assert rows == expected_rows()
 
 
 class Rated(BaseModel):
@@ -283,7 +301,7 @@ def test_after_kill_9_only_calls_in_flight_are_asked_again_and_then_nothing(tmp_
         assert simulator.request_count == asked_before + calls
 
 
-def rating(item: Item) -> str:
+def rating(item: Item) -> Any:
     return "Rate: " + item.metadata["stars"]
 
 
@@ -335,13 +353,3 @@ def test_a_function_that_returns_nonsense_fails_the_row_and_is_named(
     assert (failure.dimension, failure.item_id, failure.attempts) == ("analyze", "a", ())
     assert [word for word in words if word not in failure.message] == []
     assert simulator.request_count == 0
-
-
-@pytest.fixture
-def prism() -> Iterator[str]:
-    """Path of a Prism binary; tests that need one are skipped without."""
-    places = [*os.environ.get("PATH", "").split(os.pathsep), str(Path.home() / "go" / "bin"), str(ROOT / ".tools")]
-    found = next((Path(place) / "prism" for place in places if place and (Path(place) / "prism").is_file()), None)
-    if found is None:
-        pytest.skip("there is no prism binary on the PATH, in ~/go/bin or in .tools")
-    yield str(found)

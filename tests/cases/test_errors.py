@@ -79,7 +79,9 @@ def items(count: int) -> list[dict[str, str]]:
 
 QUOTAS = {
     "openai": Reply(status=429, retry_after=1, code="insufficient_quota", message="You exceeded your current quota."),
-    "openai-responses": Reply(status=429, retry_after=1, code="insufficient_quota", message="Check your billing quota."),
+    "openai-responses": Reply(
+        status=429, retry_after=1, code="insufficient_quota", message="Check your billing quota."
+    ),
     "anthropic": Reply(status=400, message="Your credit balance is too low, see Plans & Billing."),
     "google": Reply(status=429, code="GenerateRequestsPerDayPerProjectPerModel", message="Daily quota exceeded."),
 }
@@ -227,7 +229,10 @@ def test_a_server_that_never_answers_is_given_up_in_time(simulator, run, name):
 ALL_FAIL = {
     "claude-haiku-4-5": Reply(status=529, headers={"request-id": "req_A"}),
     "gpt-5-mini": Reply(
-        status=429, code="insufficient_quota", message="You exceeded your current quota.", headers={"x-request-id": "req_B"}
+        status=429,
+        code="insufficient_quota",
+        message="You exceeded your current quota.",
+        headers={"x-request-id": "req_B"},
     ),
     "gemini-2.5-flash": Reply(status=400, message="bad field"),
 }

@@ -116,7 +116,7 @@ OTHER_MODEL = {"anthropic": "anthropic:claude-sonnet-4-5", "openai": "openai:gpt
 @pytest.fixture(params=NAMES)
 def vendor(request, monkeypatch, simulator):
     """Each vendor, whose address comes from the environment."""
-    name, url_variable, key_variable = NAMES[request.param]
+    _, url_variable, key_variable = NAMES[request.param]
     monkeypatch.setenv(url_variable, simulator.base_url(request.param))
     monkeypatch.setenv(key_variable, "k-0123456789")
     return request.param
@@ -270,7 +270,11 @@ def test_ids_that_a_model_invented_dropped_or_repeated_are_reported(run):
         ([{"name": "x", "ids": ["R1", "1"]}], {}, {"unknown": ["R1", "1"], "empty": ["x"]}),
         ([{"name": "", "ids": ["r1"]}], {}, {"left_out": ["r1", "r2", "r3", "r4"]}),
         ([{"name": "x", "ids": ["r1", "r1"]}], {"x": ("r1",)}, {"in_several": []}),
-        ([{"name": " x", "ids": ["r4"]}, {"name": "x", "ids": ["r3"]}], {" x": ("r4",), "x": ("r3",)}, {"in_several": []}),
+        (
+            [{"name": " x", "ids": ["r4"]}, {"name": "x", "ids": ["r3"]}],
+            {" x": ("r4",), "x": ("r3",)},
+            {"in_several": []},
+        ),
     ],
 )
 def test_odd_groups_are_taken_as_they_are_and_reported(run, groups, made, reported):

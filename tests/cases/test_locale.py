@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from beam_llmdag.testing import SimulatedRequest, Simulator
 
@@ -77,7 +78,7 @@ SURROUNDINGS = {
 PLAN_IN = {"utc": "pipelined", "kolkata": "staged", "st johns": "pipelined"}
 
 
-def said(request: SimulatedRequest) -> object:
+def said(request: SimulatedRequest) -> dict[str, Any]:
     number = int(hashlib.sha256(request.prompt.encode("utf-8")).hexdigest()[:4], 16)
     return {"text": f"ü € 你 {number}", "share": number / 1000, "counts": {"z": number, "ä": 2}}
 

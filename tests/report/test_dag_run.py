@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,28 @@ def test_failures_globals_and_costs_come_in_the_order_of_the_dag_and_the_items()
     expected = [(dimension, name) for dimension in ("second", "first") for name in "cab"]
     assert [(failure.dimension, failure.item_id) for failure in report.failures] == expected
     assert [(cost.dimension, cost.item_id) for cost in report.costs] == expected
+
+
+def test_ctrl_c_ends_the_run_at_once_and_cancels_its_calls(plan: Any) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def answers(request: Request) -> str:
+        if request.messages[0].content == "9":
+            signal.pthread_kill(main, signal.SIGINT)
+        return "fine"
+
+    provider = ScriptedProvider(answers, latency_seconds=30)
+    dag = Dag("interrupted", model="scripted:m", providers={"scripted": provider})
+
+    @dag.dimension
+    def each(item: Item) -> str:
+        return item.id
+
+    with pytest.raises(KeyboardInterrupt):
+        dag.run([{"id": str(number), "content": "x"} for number in range(10)], plan=plan)
+    assert provider.cancelled == len(provider.requests)
+    assert provider.in_flight == 0
 
 
 def test_fifty_runs_leave_no_thread_no_file_and_no_connection_behind(

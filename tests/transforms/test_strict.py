@@ -71,7 +71,7 @@ def test_a_failed_global_counts(plan: Any) -> None:
     def all_of(items: list[Item]) -> str:
         return "x"
 
-    with pytest.raises(StrictModeError, match="dimension 'all_of': .*no summary today"):
+    with pytest.raises(StrictModeError, match=r"dimension 'all_of': .*no summary today"):
         dag.run(ITEMS, plan=plan, strict=True)
 
 
@@ -87,26 +87,26 @@ def test_a_failed_regroup_counts(plan: Any) -> None:
     def by_group(items: list[Item], group: str) -> Any:
         raise KeyError("no such group")
 
-    with pytest.raises(StrictModeError, match="regroup 'by_group'.*no such group"):
+    with pytest.raises(StrictModeError, match=r"regroup 'by_group'.*no such group"):
         dag.run(ITEMS, plan=plan, strict=True)
 
 
 def test_duplicate_ids_count_in_a_pipeline(run: Any, plan: Any) -> None:
     dag, provider = failing_dag()
-    with pytest.raises(Exception, match="item 'a': duplicate id, 2 items"):
+    with pytest.raises(Exception, match=r"item 'a': duplicate id, 2 items"):
         run(dag, [{"id": "a", "content": "1"}, {"id": "a", "content": "2"}], plan=plan, strict=True)
     assert provider.requests == []
 
 
 def test_an_element_that_is_no_item_counts_in_a_pipeline(run: Any, plan: Any) -> None:
     dag, provider = failing_dag()
-    with pytest.raises(Exception, match="element with id 'a': no field 'content'"):
+    with pytest.raises(Exception, match=r"element with id 'a': no field 'content'"):
         run(dag, [{"id": "a"}], plan=plan, strict=True)
     assert provider.requests == []
 
 
 def test_dag_run_looks_for_duplicate_ids_before_it_starts() -> None:
     dag, provider = failing_dag()
-    with pytest.raises(InputError, match="duplicate ids: .*'a'"):
+    with pytest.raises(InputError, match=r"duplicate ids: .*'a'"):
         dag.run([{"id": "a", "content": "1"}, {"id": "a", "content": "2"}])
     assert provider.requests == []

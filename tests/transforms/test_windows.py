@@ -147,7 +147,7 @@ def test_in_sessions_items_are_answered_joined_and_gathered_by_session(run: Any,
 
 def test_sessions_are_refused_when_an_item_needs_the_global_of_its_window(run: Any, plan: str) -> None:
     dag, _ = summarising_dag()
-    with pytest.raises(GraphError, match="'report' needs the answer of 'summary' for its own window.*sessions"):
+    with pytest.raises(GraphError, match=r"'report' needs the answer of 'summary' for its own window.*sessions"):
         run(dag, at(0) | beam.WindowInto(Sessions(5)), plan=plan)
 
 
@@ -168,7 +168,7 @@ def test_sessions_are_refused_when_an_item_needs_the_global_of_its_window(run: A
 )
 def test_a_trigger_that_fires_in_between_is_refused(run: Any, plan: str, windowing: Any) -> None:
     dag, _ = summarising_dag()
-    with pytest.raises(GraphError, match="waits for all rows of a window.*trigger"):
+    with pytest.raises(GraphError, match=r"waits for all rows of a window.*trigger"):
         run(dag, at(0) | windowing, plan=plan)
 
 
@@ -185,13 +185,13 @@ def stream(*seconds: int) -> Any:
 
 def test_a_global_over_unbounded_input_in_one_window_is_refused_with_the_remedy(run: Any, plan: str) -> None:
     dag, _ = summarising_dag()
-    with pytest.raises(GraphError, match="'summary' waits for all rows.*unbounded.*WindowInto"):
+    with pytest.raises(GraphError, match=r"'summary' waits for all rows.*unbounded.*WindowInto"):
         run(dag, stream(0, 5), plan=plan, runner=STREAMING)
 
 
 def test_joins_in_unbounded_input_without_windows_are_refused_when_staged_and_run_when_pipelined(run: Any) -> None:
     dag, _ = joined_dag()
-    with pytest.raises(GraphError, match="the join before 'c' waits"):
+    with pytest.raises(GraphError, match=r"the join before 'c' waits"):
         run(dag, stream(0, 5), plan="staged", runner=STREAMING)
     outcome = run(dag, stream(0, 5), plan="pipelined", runner=STREAMING)
     assert places(outcome, "items") == {("0", GlobalWindow(), 0.0), ("5", GlobalWindow(), 5.0)}
