@@ -140,15 +140,16 @@ class Summary:
         """As JSON-like data: `Total.to_json` of the whole run, and the same under `by_dimension` and `by_model`.
 
         Args:
-            dimensions: names that come first in `by_dimension`, in this order, also those without results.
+            dimensions: the dag's; they come first in `by_dimension`, in this order, also those without results.
+                Others are shown only if they failed or were skipped: a regroup, inputs that are no items.
         """
+        others = {name: total for name, total in sorted(self.by_dimension.items()) if total.failed or total.skipped}
+        own = {name: self.by_dimension.get(name, Total()) for name in dimensions}
         return {
             **self.total.to_json(),
             "cost_is_complete": self.cost_is_complete,
             "unpriced_models": self.unpriced_models,
-            "by_dimension": _named(
-                {**{name: Total() for name in dimensions}, **dict(sorted(self.by_dimension.items()))}
-            ),
+            "by_dimension": _named({**own, **others}),
             "by_model": _named(dict(sorted(self.by_model.items()))),
         }
 

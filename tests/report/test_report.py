@@ -65,7 +65,6 @@ def test_the_repr_is_a_table_by_dimension_and_model_and_the_failures() -> None:
         "words              3      2        1       0      2,000         100    0.000700\n"
         "all_of             1      1        0       0      1,000          50  ≥ 0.000000\n"
         "digest             1      1        0       0      1,000          50    0.000350\n"
-        "by_label           1      0        0       0          0           0    0.000000\n"
         "───────────────────────────────────────────────────────────────────────────────\n"
         "scripted:free      1      1        0       0      1,000          50  ≥ 0.000000\n"
         "scripted:m         5      6        0       0      6,000         300    0.002100\n"

@@ -81,7 +81,6 @@ def test_all_results_are_added_up_by_dimension_and_by_model(plan: Any) -> None:
             "each": line(4, 3, 1, 1, (23, 4, 2), 31e-6),
             "group": line(1, 1, 0, 0, (10, 2, 1), 14e-6),
             "analyze": line(1, 1, 0, 0, (10, 2, 1), 14e-6),
-            "by_group": line(1, 0, 0, 0, nothing, 0.0),
         },
         "by_model": {"scripted:m": line(4, 5, 0, 0, (43, 8, 4), 59e-6)},
     }
