@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from beam_llmdag.budget import Budget
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError
 from beam_llmdag.given_up import GivenUp
@@ -64,12 +65,14 @@ class Attempts:
 
     Args:
         prices: what calls cost.
+        budget: what they may cost.
         limits: permits.
         clock: time.
     """
 
-    def __init__(self, *, prices: PriceTable, limits: Limits, clock: Clock) -> None:
+    def __init__(self, *, prices: PriceTable, budget: Budget, limits: Limits, clock: Clock) -> None:
         self._prices = prices
+        self._budget = budget
         self._limits = limits
         self._clock = clock
         self._given_up = GivenUp(clock)
@@ -89,7 +92,7 @@ class Attempts:
         model = request.model
         asked = self._clock.monotonic()
         async with self._limits.permits(model, provider.default_in_flight):
-            verdict = self._given_up.verdict(model)
+            verdict = self._budget.check() or self._given_up.verdict(model)
             if verdict is not None:
                 return Outcome(unsent(model.spec, verdict), error=verdict)
             began = self._clock.monotonic()
@@ -135,6 +138,7 @@ class Attempts:
         usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
         request_id = answer.request_id if answer is not None else None if error is None else error.request_id
         cost = self._prices.cost(model.spec, usage, at=self._clock.now())
+        self._budget.spend(cost)
         if error is None:
             return Attempt(
                 model=model.spec,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from beam_llmdag.attempt import LONGEST_MESSAGE, Attempts, Outcome, Patience, checked, shortened
+from beam_llmdag.budget import Budget
 from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
@@ -76,6 +77,7 @@ class Caller:
     Args:
         providers: the dag's own providers.
         prices: what calls cost.
+        budget: what they may cost; None for no limit.
         store: where paid answers are kept; None to keep none.
         limits: permits, shared with the other callers of the process.
         retry: when to try again.
@@ -88,6 +90,7 @@ class Caller:
         *,
         providers: Mapping[str, ProviderFactory],
         prices: PriceTable,
+        budget: Budget | None = None,
         store: AnswerStore | None,
         limits: Limits,
         retry: RetryPolicy,
@@ -95,7 +98,7 @@ class Caller:
         rng: random.Random,
     ) -> None:
         self._clients = Clients(providers, clock)
-        self._attempts = Attempts(prices=prices, limits=limits, clock=clock)
+        self._attempts = Attempts(prices=prices, budget=budget or Budget(None), limits=limits, clock=clock)
         self._store = store
         self._retry = retry
         self._clock = clock

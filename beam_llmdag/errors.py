@@ -42,6 +42,7 @@ ErrorClass = Literal[
     "dependency",  # a dependency failed or was skipped, and the dimension says `on_missing="fail"`
     "duplicate_id",  # two items with one id
     "bad_input",  # an input record that cannot be an item
+    "over_budget",  # the money that may be spent is spent
     "too_many_rows",  # the rows of a global dimension do not fit one prompt and it has no merge
 ]
 """What went wrong, as one word. The first eleven come from a call, the others from this package."""

@@ -165,7 +165,7 @@ def check_skip_if(dimension: Dimension, values: Values) -> None:
         Failed: it raised.
     """
     if dimension.skip_if is not None and call_user(dimension.skip_if, values, bool):  # bool() of an array raises
-        raise Skipped("skip_if")
+        raise Skipped("its skip_if is true")
 
 
 def missing_reason(name: str, result: Result | None) -> str:

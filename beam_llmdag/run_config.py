@@ -28,6 +28,7 @@ class RunConfig:
         run_id: the run's own name in the registries of each process.
         store: file of the answer store; None to keep no answers.
         strict: whether the first failed result ends the run.
+        budget_usd: what the calls of one worker process may cost; None for no limit.
         retry: when to try again.
         clock: where time comes from.
     """
@@ -36,6 +37,7 @@ class RunConfig:
     run_id: str
     store: str | None = None
     strict: bool = False
+    budget_usd: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
 

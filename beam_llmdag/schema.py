@@ -15,6 +15,7 @@ from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.json_data import check_data
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
 from beam_llmdag.text import clean_text
+from beam_llmdag.travel import forget_surroundings
 
 __all__ = ["Output"]
 
@@ -164,6 +165,7 @@ class Output:
             raise _no_output(declared, "leave output away, or write output=str, for plain text")
         try:
             self._adapter = TypeAdapter(declared)
+            forget_surroundings(declared)
             self.data_schema = self._adapter.json_schema(mode="serialization", by_alias=False)
             return self._adapter.json_schema(mode="validation")
         except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing

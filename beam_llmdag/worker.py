@@ -8,6 +8,7 @@ import random
 import threading
 from dataclasses import dataclass
 
+from beam_llmdag.budget import Budget
 from beam_llmdag.call import Caller
 from beam_llmdag.limits import Limits
 from beam_llmdag.progress import Progress
@@ -40,6 +41,7 @@ class Worker:
                 caller = Caller(
                     providers=config.dag.providers,
                     prices=config.dag.prices,
+                    budget=Budget(config.budget_usd),
                     store=None if config.store is None else self._store(config.store),
                     limits=self._limits,
                     retry=config.retry,

@@ -89,7 +89,7 @@ def test_skip_if_is_asked_before_anything_is_paid():
 
     results = walked(dag, A, B)
     assert (results["a"]["check"].status, results["b"]["check"].status) == ("ok", "skipped")
-    assert results["b"]["check"].reason == "skip_if"
+    assert results["b"]["check"].reason == "its skip_if is true"
     assert len(provider.requests) == 1
 
 

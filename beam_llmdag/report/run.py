@@ -30,6 +30,7 @@ def run_dag(
     plan: PlanKind = "pipelined",
     strict: bool = False,
     store: str | Path | bool | None = None,
+    budget_usd: float | None = None,
     retry: RetryPolicy | None = None,
     most_in_flight: int = 1000,
     progress: bool | None = None,
@@ -42,7 +43,7 @@ def run_dag(
     Args:
         dag: the graph.
         items: texts, dicts, `Item`s, an iterator of them, or a pandas, polars or pyarrow table.
-        plan, strict, store, retry, most_in_flight, clock: see `LLMDag`.
+        plan, strict, store, budget_usd, retry, most_in_flight, clock: see `LLMDag`.
         progress: whether to show a line while it works; by default on a terminal.
         id_field, content_field: names of these fields in dicts and tables.
 
@@ -56,7 +57,14 @@ def run_dag(
     """
     found = items_from(items, id_field=id_field, content_field=content_field)
     transform = LLMDag(
-        dag, plan=plan, strict=strict, store=store, retry=retry, most_in_flight=most_in_flight, clock=clock
+        dag,
+        plan=plan,
+        strict=strict,
+        store=store,
+        budget_usd=budget_usd,
+        retry=retry,
+        most_in_flight=most_in_flight,
+        clock=clock,
     )
     worker = this_worker()
     state = worker.progress(transform.run_id)

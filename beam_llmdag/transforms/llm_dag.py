@@ -18,6 +18,7 @@ from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
+from beam_llmdag.transforms.checks import check_budget, check_pickling
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
@@ -69,6 +70,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         strict: fail the pipeline on the first failure instead of delivering everything else.
         store: file of the answer store; False for none, True for the default place. By default on for local runners
             (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
+        budget_usd: dollars that the calls of one worker process may cost; what comes after that fails as `over_budget`.
+            Every model named in the dag must have a price.
         retry: when to try a failed call again.
         most_in_flight: items on their way per DoFn instance. Calls have limits per process, see `Model.max_in_flight`.
         clock: where time comes from, for tests.
@@ -87,6 +90,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         plan: PlanKind | Literal["auto"] = "auto",
         strict: bool = False,
         store: str | Path | bool | None = None,
+        budget_usd: float | None = None,
         retry: RetryPolicy | None = None,
         most_in_flight: int = 1000,
         clock: Clock | None = None,
@@ -97,10 +101,12 @@ class LLMDag(beam.PTransform[Any, Any]):
             raise GraphError(f"plan is 'auto', 'staged' or 'pipelined', not {plan!r}")
         if most_in_flight < 1:
             raise GraphError(f"most_in_flight must be at least 1, not {most_in_flight}")
+        check_budget(dag, budget_usd)
         self._dag = dag
         self._plan = plan
         self._strict = strict
         self._store = store
+        self._budget_usd = budget_usd
         self._retry = retry or RetryPolicy()
         self._most_in_flight = most_in_flight
         self._clock = clock or SystemClock()
@@ -115,6 +121,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             dag=self._dag,
             store=default_store(self._store, local=local),
             strict=self._strict,
+            budget_usd=self._budget_usd,
             retry=self._retry,
             clock=self._clock,
             run_id=self.run_id,
@@ -124,6 +131,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             kind = "pipelined" if local or not elements.is_bounded else "staged"
         plan = make_plan(self._dag.steps, kind)
         check_windows(self._dag.name, plan, elements)
+        check_pickling(self._dag)
         return _Wiring(config, plan, self._most_in_flight).wire(elements)
 
 

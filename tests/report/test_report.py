@@ -118,7 +118,7 @@ def test_rows_are_nested_plain_data_in_the_order_of_the_items() -> None:
     assert list(rows[0]) == ["id", "content", "metadata", "source_ids", "verdict", "words"]
     assert rows[0]["metadata"] == {"stars": "4"}
     assert rows[0]["verdict"]["data"] == {"label": "good", "scores": {"b": 2, "a": 1}}
-    assert (rows[0]["words"]["status"], rows[0]["words"]["reason"]) == ("skipped", "skip_if")
+    assert (rows[0]["words"]["status"], rows[0]["words"]["reason"]) == ("skipped", "its skip_if is true")
     assert (rows[2]["verdict"]["status"], rows[2]["verdict"]["data"]) == ("failed", None)
     assert rows[1]["verdict"]["cost_nano_usd"] == 350_000
 

@@ -75,8 +75,8 @@ def test_a_skip_passes_on_to_all_that_need_it_with_its_reason(run: Any) -> None:
 
     outcome = run.both(dag, texts("1", "2"))
     assert outcome.statuses("third") == {"1": "skipped", "2": "ok"}
-    assert outcome.items[0].results["second"].reason == "skip_if"
-    assert outcome.items[0].results["third"].reason == "needs 'second', which was skipped (skip_if)"
+    assert outcome.items[0].results["second"].reason == "its skip_if is true"
+    assert outcome.items[0].results["third"].reason == "needs 'second', which was skipped (its skip_if is true)"
     assert prompts(provider) == sorted(["1", "2", "second 2", "third <second 2>"] * 2)
     assert outcome.failures == []
 

@@ -72,7 +72,6 @@ def check_summary(dag: Dag, source: Any, plan: Any, expected: Any, *, unreadable
 
 def test_all_results_are_added_up_by_dimension_and_by_model(plan: Any) -> None:
     items = [{"id": name, "content": "x"} for name in ("a", "b", "f", "s")]
-    nothing = (0, 0, 0)
     expected = {
         **line(4, 5, 1, 1, (43, 8, 4), 59e-6),
         "cost_is_complete": True,

@@ -1,0 +1,50 @@
+"""What is checked when a dag becomes part of a pipeline."""
+
+from __future__ import annotations
+
+import time
+
+from apache_beam.internal import pickler
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.dimension import Function
+from beam_llmdag.errors import GraphError
+
+__all__ = ["check_budget", "check_pickling"]
+
+
+def check_budget(dag: Dag, budget_usd: float | None) -> None:
+    """Checks that a budget can be kept.
+
+    Raises:
+        GraphError: it is not positive, or a model named in the dag has no price.
+    """
+    if budget_usd is None:
+        return
+    if budget_usd <= 0:
+        raise GraphError(f"budget_usd must be positive, not {budget_usd:g}")
+    for name, dimension in dag.dimensions.items():
+        if isinstance(dimension.model, Function):
+            continue
+        for model in dimension.model.chain():
+            if not dag.prices.knows(model.spec, at=time.time()):
+                raise GraphError(
+                    f"dimension {name!r}: a budget cannot be kept with model {model.spec!r}, which has no known price; "
+                    f"give the dag one: prices={{{model.spec!r}: Price(…)}}"
+                )
+
+
+def check_pickling(dag: Dag) -> None:
+    """Checks that every step can be sent to a worker.
+
+    Raises:
+        GraphError: one cannot; the message names it and what stood in the way.
+    """
+    for name, step in dag.steps.items():
+        try:
+            pickler.dumps(step)
+        except Exception as error:  # pickling runs code of whatever a function closes over
+            raise GraphError(
+                f"dimension {name!r} cannot be sent to workers: {type(error).__name__}: {error}. "
+                f"A function closes over a client or a file, say: make it in the function, or a module's global"
+            ) from error
