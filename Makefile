@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PRISM := .tools/prism
 
 .PHONY: demo test check install clean
 
@@ -11,7 +12,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml setup.py
 	@test -x $(BIN)/python || { echo "making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing (about a minute the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 # The real thing: 20 reviews through a real language model on this machine, no key and no account.
@@ -20,8 +21,16 @@ demo: $(STAMP)
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
 
-test: $(STAMP)
+test: $(STAMP) $(PRISM)
 	$(BIN)/python -m pytest
+
+# Beam's Prism runner, for the tests that compare runners; without Go they skip and say so.
+$(PRISM):
+	@mkdir -p $(@D)
+	@if command -v go > /dev/null; then \
+	    echo "building Prism (two minutes, once) …"; \
+	    GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; \
+	else echo "no Go: the tests with Prism will skip"; fi
 
 # Style, types, layers, and every example of the README run.
 check: $(STAMP)
@@ -32,4 +41,4 @@ check: $(STAMP)
 	$(BIN)/python -m pytest docs/test_examples.py
 
 clean:
-	rm -rf $(VENV) output .llmdag build dist *.egg-info
+	rm -rf $(VENV) .tools output .llmdag build dist *.egg-info

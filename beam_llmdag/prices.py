@@ -23,6 +23,7 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["Price", "PriceTable", "context_window"]
 
+_OWN_MACHINE = "local:"  # a model in this process: nobody sends a bill
 _LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
 
 _NANO = 1_000_000_000
@@ -112,7 +113,7 @@ class PriceTable:
         """
         if usage is None:
             return None
-        if usage == Usage():
+        if usage == Usage() or spec.startswith(_OWN_MACHINE):
             return 0
         day = datetime.fromtimestamp(at, UTC).date()
         own = self._own_price(spec, day)

@@ -36,7 +36,7 @@ def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models,
     texts = summary | "To JSON" >> beam.Map(json.dumps, indent=2)
     texts | "Write summary" >> beam.io.WriteToText(path, file_name_suffix=".json", shard_name_template="")
     # known for workers of this process; on another runner the line stays at "starting"
-    with ProgressLine(this_worker().progress(transform.run_id).line):
+    with ProgressLine(this_worker().progress(transform.run_id).line, show=True):
         result = pipeline.run()
         result.wait_until_finish()
     _show(f"{path}.json", settings)

@@ -66,10 +66,14 @@ def _models(settings: Settings) -> Models:
         name = f"local:{DEFAULT_MODEL}" if settings.model == "local" else settings.model
         first, main, fallback = name, name, ""
     last = settings.fallback_model or fallback
-    fallbacks = [last] if last else []
-    return Models(
-        first=Model(settings.filter_model or first, fallbacks=fallbacks), main=Model(main, fallbacks=fallbacks)
-    )
+    fallbacks = [_model(last)] if last else []
+    first_model, main_model = _model(settings.filter_model or first), _model(main)
+    return Models(first=replace(first_model, fallbacks=fallbacks), main=replace(main_model, fallbacks=fallbacks))
+
+
+def _model(name: str) -> Model:
+    """A model; a local one, which is small, says what it finds most likely."""
+    return Model(name, temperature=0.0 if name.startswith("local:") else None)
 
 
 def _simulated(model: Model, simulator: Simulator) -> Model:

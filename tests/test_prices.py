@@ -109,7 +109,6 @@ def test_every_spelling_of_gemini_flash_has_its_price(spec: str) -> None:
         "openai-chat:google/gemini-2.5-flash:free",
         "openai-chat:claude-haiku-4-5",
         "anthropic:gpt-5-mini",
-        "local:gpt-5-mini",
         "scripted:gpt-5-mini",
         "anthropic:arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
     ],
@@ -242,3 +241,7 @@ def test_costs_do_not_depend_on_time_zone_locale_or_decimal_context() -> None:
         )
     }
     assert printed == {"1370100\n"}
+
+
+def test_a_model_on_this_machine_costs_nothing() -> None:
+    assert PriceTable().cost("local:smollm2", Usage(input_tokens=10, output_tokens=10), at=NOW) == 0

@@ -19,7 +19,7 @@ def test_a_function_that_holds_what_cannot_be_pickled_is_an_error_that_names_its
     numbers = (number for number in range(3))
     dag = new_dag()
     dag.dimension(lambda item: f"{next(numbers)} {item.content}", name="counted")
-    with pytest.raises(GraphError, match="dimension 'counted' cannot be sent to workers: .*generator"):
+    with pytest.raises(GraphError, match=r"dimension 'counted' cannot be sent to workers: .*generator"):
         dag.run(["a"], store=False)
 
 
