@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml setup.py
 
 # The real thing: 20 reviews through a real language model on this machine, no key and no account.
 demo: $(STAMP)
-	@$(BIN)/llmdag fetch-model
+	@$(BIN)/llmdag fetch-model > /dev/null
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
 
