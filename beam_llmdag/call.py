@@ -36,6 +36,7 @@ class Question:
 
     Attributes:
         dimension: name, for the ledger.
+        subject: the item or group that is asked about.
         messages: user and assistant messages in order.
         system: system text of the dimension, behind the model's own.
         output: what an answer must look like.
@@ -45,6 +46,7 @@ class Question:
     """
 
     dimension: str
+    subject: str
     messages: tuple[Message, ...]
     output: Output
     models: tuple[Model, ...]
@@ -83,6 +85,7 @@ class Caller:
         retry: when to try again.
         clock: time.
         rng: jitter.
+        run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Caller:
         retry: RetryPolicy,
         clock: Clock,
         rng: random.Random,
+        run_id: str,
     ) -> None:
         self._clients = Clients(providers, clock)
         self._attempts = Attempts(prices=prices, budget=budget or Budget(None), limits=limits, clock=clock)
@@ -103,6 +107,7 @@ class Caller:
         self._retry = retry
         self._clock = clock
         self._rng = rng
+        self._run_id = run_id
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -163,8 +168,13 @@ class Caller:
                 if error.error_class == "user_function":  # a broken validator breaks on the next answer, too
                     return Reply(error=error, store_hit=True)
                 continue  # a validator changed: asked again, and replaced
-            return Reply(data=data, model=stored.model, store_hit=True)
+            # asked before by this very question: its bundle failed and is repeated, and the bill went with its rows
+            attempts = [stored.paid] if stored.payer == self._payer(question) else []
+            return Reply(data=data, model=stored.model, attempts=attempts, store_hit=True)
         return None
+
+    def _payer(self, question: Question) -> str:
+        return f"{self._run_id} {question.dimension} {question.subject}"
 
     async def _ask_models(self, question: Question, requests: Sequence[Request], keys: Sequence[str] | None) -> Reply:
         asking = _Tries(question, Reply(), question.deadline_seconds)
@@ -217,8 +227,9 @@ class Caller:
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         if self._store is not None and key is not None:
             if outcome.error is None and outcome.text is not None:
-                stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text)
-                await self._store.put(stored, question.dimension, attempt)
+                payer = self._payer(question)
+                stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text, payer=payer, paid=attempt)
+                await self._store.put(stored, question.dimension)
             elif attempt.sent:
                 await self._store.record(key, question.dimension, attempt)
         return outcome

@@ -54,7 +54,7 @@ async def evaluate_item(
         check_dependencies(dimension, results, dimension.required)
         check_skip_if(dimension, values)
         models = models_of(dimension, values)
-        reply = await ask(dimension, read_prompt(call_user(dimension.prompt, values)), models, caller)
+        reply = await ask(dimension, item.id, read_prompt(call_user(dimension.prompt, values)), models, caller)
     except Skipped as skipped:
         return Result(dimension=dimension.name, item_id=item.id, status="skipped", reason=str(skipped))
     except Failed as failed:
@@ -94,14 +94,15 @@ def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
         return replace(failed, message=f"{failed.message}; on_failure did not help: {second.error.message}")
 
 
-async def ask(dimension: Dimension, prompt: Prompt, models: tuple[Model, ...], caller: Caller) -> Reply:
-    """Asks a prompt of a dimension."""
+async def ask(dimension: Dimension, subject: str, prompt: Prompt, models: tuple[Model, ...], caller: Caller) -> Reply:
+    """Asks a prompt of a dimension about an item or a group."""
     messages, system = prompt
     if dimension.system:
         system = f"{dimension.system}\n\n{system}" if system else dimension.system
     return await caller.ask(
         Question(
             dimension=dimension.name,
+            subject=subject,
             messages=messages,
             system=system,
             output=dimension.output,

@@ -77,7 +77,7 @@ async def evaluate_global(
             about_some = global_arguments(dimension.prompt.needs, some, sides, steps)
             return call_user(dimension.prompt, Values(subject=group, arguments=about_some))
 
-        reply = await reduced(dimension, rows, prompt_of, models, caller)
+        reply = await reduced(dimension, group, rows, prompt_of, models, caller)
     except Skipped as skipped:
         return Result(dimension=dimension.name, item_id=group, status="skipped", reason=str(skipped), left_out=left_out)
     except Failed as failed:

@@ -28,15 +28,20 @@ PromptOf = Callable[[Sequence[Row]], Any]
 
 
 async def reduced(
-    dimension: Dimension, rows: Sequence[Row], prompt_of: PromptOf, models: tuple[Model, ...], caller: Caller
+    dimension: Dimension,
+    group: str,
+    rows: Sequence[Row],
+    prompt_of: PromptOf,
+    models: tuple[Model, ...],
+    caller: Caller,
 ) -> Reply:
-    """The reply to a global dimension over `rows`.
+    """The reply to a global dimension over `rows`, which are those of `group`.
 
     Raises:
         Failed: before any call: a prompt is none, or the rows do not fit and there is no way to merge parts.
         StoreError: the answer store does not work.
     """
-    tree = _Tree(dimension, models, caller, _most_tokens(dimension, models))
+    tree = _Tree(dimension, group, models, caller, _most_tokens(dimension, models))
     prompts = tree.split(rows, prompt_of)
     replies = await asyncio.gather(*(tree.ask(prompt) for prompt in prompts))
     return replies[0] if len(replies) == 1 else await tree.merged(replies)
@@ -51,12 +56,13 @@ class _Tree:
     """
 
     dimension: Dimension
+    group: str
     models: tuple[Model, ...]
     caller: Caller
     most_tokens: int | None
 
     async def ask(self, prompt: Prompt) -> Reply:
-        return await ask(self.dimension, prompt, self.models, self.caller)
+        return await ask(self.dimension, self.group, prompt, self.models, self.caller)
 
     def fits(self, prompt: Prompt) -> bool:
         return self.most_tokens is None or estimated_tokens(prompt[0]) <= self.most_tokens

@@ -7,30 +7,33 @@ and the thread asks for Python's lock a few times per commit and not per row.
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from beam_llmdag.result import Attempt
 from beam_llmdag.store import StoredAnswer, StoreError
 from beam_llmdag.text import clean_text
+from beam_llmdag.usage import Usage
 
 __all__ = ["LedgerTotal", "SqliteStore", "clear_store", "read_totals"]
 
 T = TypeVar("T")
 
+_TOKENS = tuple(field.name for field in fields(Usage))
 _BUSY_SECONDS = 60.0
 _LAYOUT = 1
 _MOST_ROWS = 1000  # of one statement: 11 values each stay below SQLite's limit of 32,766
 _SCHEMA = (
     """CREATE TABLE answers (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL,
+    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, payer TEXT NOT NULL, paid TEXT NOT NULL,
     stored_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
     """CREATE TABLE ledger (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, dimension TEXT NOT NULL, model TEXT NOT NULL, error_class TEXT,
@@ -39,7 +42,7 @@ _SCHEMA = (
     recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
     f"PRAGMA user_version = {_LAYOUT}",
 )
-_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text) VALUES "
+_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text, payer, paid) VALUES "
 _LINES = (
     "INSERT INTO ledger (key, dimension, model, error_class, input_tokens, output_tokens, cache_read_tokens, "
     "cache_write_tokens, reasoning_tokens, cost_nano_usd) VALUES "
@@ -66,10 +69,11 @@ class SqliteStore:
         found: list[StoredAnswer] = await self._done(keys=keys)
         return found
 
-    async def put(self, answer: StoredAnswer, dimension: str, paid: Attempt) -> None:
+    async def put(self, answer: StoredAnswer, dimension: str) -> None:
         """See `AnswerStore`. It outlives a kill of the process, not a loss of power."""
-        row = (answer.key, answer.model, clean_text(answer.text))
-        await self._done(answer=row, line=_ledger_line(answer.key, dimension, paid))
+        paid = json.dumps(_paid_values(answer.paid))
+        row = (answer.key, answer.model, clean_text(answer.text), clean_text(answer.payer), paid)
+        await self._done(answer=row, line=_ledger_line(answer.key, dimension, answer.paid))
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         """See `AnswerStore`."""
@@ -169,10 +173,22 @@ def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, St
     found: dict[str, StoredAnswer] = {}
     for start in range(0, len(keys), _MOST_ROWS):
         some = keys[start : start + _MOST_ROWS]
-        statement = f"SELECT key, model, text FROM answers WHERE key IN ({', '.join('?' * len(some))})"
-        for key, model, text in connection.execute(statement, some):
-            found[key] = StoredAnswer(key=key, model=model, text=text)
+        statement = f"SELECT key, model, text, payer, paid FROM answers WHERE key IN ({', '.join('?' * len(some))})"
+        for key, model, text, payer, paid in connection.execute(statement, some):
+            attempt = _paid_attempt(model, json.loads(paid))
+            found[key] = StoredAnswer(key=key, model=model, text=text, payer=payer, paid=attempt)
     return found
+
+
+def _paid_values(attempt: Attempt) -> list[Any]:
+    usage = attempt.usage
+    return [attempt.request_id, attempt.cost_nano_usd, None if usage is None else [getattr(usage, n) for n in _TOKENS]]
+
+
+def _paid_attempt(model: str, values: list[Any]) -> Attempt:
+    request_id, cost, tokens = values
+    usage = None if tokens is None else Usage(**dict(zip(_TOKENS, tokens, strict=True)))
+    return Attempt(model=model, request_id=request_id, usage=usage, cost_nano_usd=cost)
 
 
 def _tell(jobs: list[_Job], outcome: list[Any] | StoreError) -> None:

@@ -34,11 +34,15 @@ class StoredAnswer:
         key: see `answer_key`.
         model: `"provider:name"` that gave it.
         text: the answer as the model wrote it; it is validated again when it is read.
+        payer: the run, dimension and item that it was paid for.
+        paid: the attempt that brought it.
     """
 
     key: str
     model: str
     text: str
+    payer: str
+    paid: Attempt
 
 
 class AnswerStore(Protocol):
@@ -50,7 +54,7 @@ class AnswerStore(Protocol):
     async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
         """The answers there are for `keys`, in the order of the keys."""
 
-    async def put(self, answer: StoredAnswer, dimension: str, paid: Attempt) -> None:
+    async def put(self, answer: StoredAnswer, dimension: str) -> None:
         """Keeps an answer and enters the attempt that brought it into the ledger; both are safe when this returns."""
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:

@@ -47,6 +47,7 @@ class Worker:
                     retry=config.retry,
                     clock=config.clock,
                     rng=random.Random(),
+                    run_id=config.run_id,
                 )
                 run = self._runs[config.run_id] = _Run(caller, config.store)
             run.users += 1

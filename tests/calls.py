@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any, Literal
@@ -33,6 +34,10 @@ TEXT = Output(str)
 GOOD = {"label": "a"}
 
 
+_RUNS = itertools.count()
+_ITEMS = itertools.count()
+
+
 def make_caller(
     providers: dict[str, ProviderFactory],
     *,
@@ -41,6 +46,7 @@ def make_caller(
     retry: RetryPolicy | None = None,
     prices: dict[str, Any] | None = None,
     seed: int = 0,
+    run_id: str | None = None,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
@@ -51,6 +57,7 @@ def make_caller(
         retry=retry or RetryPolicy(),
         clock=clock or FakeClock(),
         rng=random.Random(seed),
+        run_id=run_id or f"run {next(_RUNS)}",
     )
 
 
@@ -60,12 +67,14 @@ def question(
     model: Model | str = "scripted:a",
     output: Output = LABEL,
     dimension: str = "analyze",
+    subject: str | None = None,
     system: str | None = None,
     deadline_seconds: float | None = None,
 ) -> Question:
     """One question with one user message."""
     return Question(
         dimension=dimension,
+        subject=subject or f"item {next(_ITEMS)}",
         messages=(Message("user", text),),
         output=output,
         models=(model if isinstance(model, Model) else Model(model)).chain(),

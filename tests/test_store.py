@@ -21,12 +21,12 @@ def path(tmp_path):
     return tmp_path / "answers.sqlite"
 
 
-def run(path, provider, *questions):
+def run(path, provider, *questions, run_id=None):
     """The replies to questions asked at the same time by a caller of its own, as in a new run."""
     store = SqliteStore(path)
 
     async def asking():
-        caller = make_caller({"scripted": provider}, store=store)
+        caller = make_caller({"scripted": provider}, store=store, run_id=run_id)
         try:
             return await asyncio.gather(*(caller.ask(one) for one in questions))
         finally:
@@ -289,3 +289,14 @@ SAME: dict[str, tuple[Question, Question]] = {
 @pytest.mark.parametrize("changed", SAME)
 def test_what_cannot_change_the_answer_does_not(path, changed):
     assert calls_made(path, *SAME[changed]) == 1
+
+
+def test_an_answer_that_the_same_run_paid_for_the_same_item_is_on_the_bill_when_it_is_found_again(path):
+    """Case beam-05: a repeated bundle finds its answers in the store, and the first bill went with its rows."""
+    replies = []
+    for run_id, subject in (("one", "a"), ("one", "a"), ("one", "b"), ("two", "a")):
+        replies += run(path, ScriptedProvider([GOOD]), question(subject=subject), run_id=run_id)
+    first, repeated, other_item, other_run = replies
+    assert [reply.store_hit for reply in replies] == [False, True, True, True]
+    assert repeated.attempts == first.attempts
+    assert (other_item.attempts, other_run.attempts) == ([], [])

@@ -208,7 +208,10 @@ def test_a_file_in_which_every_answer_failed_has_the_schema_of_one_in_which_all_
 def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
     tmp_path: Path, plan: Any, simulator: Simulator, model: Model
 ) -> None:
-    """Case beam-05. The runner repeats no bundle, so the whole pipeline runs again, with the same store."""
+    """Case beam-05. The runner repeats no bundle, so a pipeline with the same `LLMDag`, and so the same run, repeats all.
+
+    What was paid before the failure is on the bill of the rows that come out at last, once.
+    """
     store, marker = tmp_path / "answers.sqlite", tmp_path / "failed once"
     dag = Dag("paid", model=model, prices={model.spec: Price(input=1, output=5)})
 
@@ -222,10 +225,12 @@ def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
             raise ValueError("the first time")
         return row
 
+    transform = LLMDag(dag, plan=plan, store=store)
+
     def run_it(name: str) -> None:
         with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
             items = pipeline | beam.Create([{"id": str(number), "content": "x"} for number in range(20)])
-            results = items | LLMDag(dag, plan=plan, store=store)
+            results = items | transform
             checked = results.items | "Fails once" >> beam.Map(fails_once)
             results._replace(items=checked) | WriteResults(dag, str(tmp_path / name))
 
@@ -239,8 +244,11 @@ def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
     [paid] = read_totals(store)
     used = [request.usage for request in simulator.requests if request.usage is not None]
     tokens = [(usage["input_tokens"], usage["output_tokens"]) for usage in used]
-    assert (paid.calls, paid.answers) == (20, 20)
-    assert paid.cost_nano_usd == sum(1000 * read + 5000 * written for read, written in tokens)
+    cost_nano_usd = sum(1000 * read + 5000 * written for read, written in tokens)
+    assert (paid.calls, paid.answers, paid.cost_nano_usd) == (20, 20, cost_nano_usd)
+    bill = pq.read_table(tmp_path / "second" / "costs.parquet").to_pylist()
+    assert (len(bill), sum(line["cost_nano_usd"] for line in bill)) == (20, cost_nano_usd)
+    assert sum(row["classify"]["cost_nano_usd"] for row in rows) == cost_nano_usd
 
 
 KILLED_SCRIPT = """
