@@ -208,7 +208,7 @@ def test_a_file_in_which_every_answer_failed_has_the_schema_of_one_in_which_all_
 def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
     tmp_path: Path, plan: Any, simulator: Simulator, model: Model
 ) -> None:
-    """Case beam-05. The runner repeats no bundle, so a pipeline with the same `LLMDag`, and so the same run, repeats all.
+    """Case beam-05. The runner repeats no bundle, so a pipeline with the same `LLMDag`, the same run, does.
 
     What was paid before the failure is on the bill of the rows that come out at last, once.
     """
