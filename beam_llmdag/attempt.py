@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,14 @@ class Attempts:
         self._given_up = GivenUp(clock)
 
     async def make(
-        self, provider: Provider, request: Request, output: Output, patience: Patience, lost: Callable[[Attempt], None]
+        self,
+        provider: Provider,
+        request: Request,
+        output: Output,
+        patience: Patience,
+        *,
+        keep: Callable[[Outcome], Awaitable[None]],
+        lost: Callable[[Attempt], None],
     ) -> Outcome:
         """Asks once; whatever the provider does becomes an `Outcome`.
 
@@ -87,6 +94,8 @@ class Attempts:
             request: what is asked.
             output: what the answer must be.
             patience: longest wait for the answer, once there is a permit.
+            keep: stores what came of a call that was made. The call holds its permit until that is done: so no more
+                answers can be lost with the process than there are permits.
             lost: is told of the attempt if the call is cancelled from outside: it may be billed.
         """
         model = request.model
@@ -101,7 +110,11 @@ class Attempts:
             except asyncio.CancelledError:
                 lost(self._attempt(model, None, _CANCELLED, began - asked, self._clock.monotonic() - began))
                 raise
-            took = self._clock.monotonic() - began
+            outcome = self._outcome(model, said, output, began - asked, self._clock.monotonic() - began)
+            await keep(outcome)
+            return outcome
+
+    def _outcome(self, model: Model, said: Answer | CallError, output: Output, waited: float, took: float) -> Outcome:
         error = said if isinstance(said, CallError) else None
         answer = said if isinstance(said, Answer) else None
         self._given_up.learn(model, error)
@@ -111,7 +124,7 @@ class Attempts:
                 data = checked(answer, output)
             except CallError as bad:
                 error = bad
-        attempt = self._attempt(model, answer, error, began - asked, took)
+        attempt = self._attempt(model, answer, error, waited, took)
         return Outcome(attempt, data, None if answer is None else answer.text, error)
 
     async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:

@@ -216,23 +216,30 @@ class Caller:
         question, reply = asking.question, asking.reply
         patience, is_last = asking.patience(request.model)
 
+        async def keep(outcome: Outcome) -> None:
+            if self._store is not None and key is not None:
+                await self._keep(self._store, key, question, outcome)
+
         def lost(attempt: Attempt) -> None:
             if self._store is not None and key is not None:
                 self._record_soon(self._store.record(key, question.dimension, attempt))
 
         provider = self._clients.provider(request.model)
-        outcome = await self._attempts.make(provider, request, question.output, patience, lost)
+        outcome = await self._attempts.make(provider, request, question.output, patience, keep=keep, lost=lost)
         attempt = outcome.attempt
         reply.attempts.append(attempt)
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
-        if self._store is not None and key is not None:
-            if outcome.error is None and outcome.text is not None:
-                payer = self._payer(question)
-                stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text, payer=payer, paid=attempt)
-                await self._store.put(stored, question.dimension)
-            elif attempt.sent:
-                await self._store.record(key, question.dimension, attempt)
         return outcome
+
+    async def _keep(self, store: AnswerStore, key: str, question: Question, outcome: Outcome) -> None:
+        """Writes what came of a call to the store: a good answer, or a line of the ledger."""
+        attempt = outcome.attempt
+        if outcome.error is None and outcome.text is not None:
+            payer = self._payer(question)
+            stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text, payer=payer, paid=attempt)
+            await store.put(stored, question.dimension)
+        elif attempt.sent:
+            await store.record(key, question.dimension, attempt)
 
     def _record_soon(self, record: Coroutine[Any, Any, None]) -> None:
         """Enters a cancelled call into the ledger, for which the cancelled task cannot wait."""

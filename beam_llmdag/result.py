@@ -58,7 +58,8 @@ class Result:
         error_class, message: the failure, for `"failed"` and `"fallback"`.
         model: model that answered, `"provider:name"`.
         attempts: every call made for it, in order.
-        store_hit: the answer was in the store: no call, no cost.
+        store_hit: the answer was in the store: no call. It cost nothing, unless this very run had paid for it before
+            its bundle failed; then that attempt is here.
         left_out: ids of rows that a global did not see, ordered.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import apache_beam as beam
@@ -28,15 +29,15 @@ _SHOWN_CONTENT = 100
 
 def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models, settings: Settings) -> PipelineResult:
     """Runs `dag` over what was read, writes everything to the output folder, waits, and prints the totals."""
-    transform = LLMDag(dag, store=models.store)
-    results = read.items | "Analyse" >> transform
+    run_id = uuid.uuid4().hex
+    results = read.items | "Analyse" >> LLMDag(dag, store=models.store, run_id=run_id)
     results | "Write" >> WriteResults(dag, settings.output, unreadable=read.failures, num_shards=settings.shards)
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     path = FileSystems.join(settings.output, "summary")
     texts = summary | "To JSON" >> beam.Map(json.dumps, indent=2)
     texts | "Write summary" >> beam.io.WriteToText(path, file_name_suffix=".json", shard_name_template="")
     # known for workers of this process; on another runner the line stays at "starting"
-    with ProgressLine(this_worker().progress(transform.run_id).line, show=True):
+    with ProgressLine(this_worker().progress(run_id).line, show=True):
         result = pipeline.run()
         result.wait_until_finish()
     _show(f"{path}.json", settings)

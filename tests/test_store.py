@@ -300,3 +300,30 @@ def test_an_answer_that_the_same_run_paid_for_the_same_item_is_on_the_bill_when_
     assert [reply.store_hit for reply in replies] == [False, True, True, True]
     assert repeated.attempts == first.attempts
     assert (other_item.attempts, other_run.attempts) == ([], [])
+
+
+def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
+    """What a killed process loses is at most what was in flight: an answer that is not stored yet counts as that."""
+    provider = ScriptedProvider([GOOD])
+    written = asyncio.Event()
+
+    class SlowStore:
+        async def find(self, keys):
+            return []
+
+        async def put(self, answer, dimension):
+            await written.wait()
+
+    async def asking():
+        caller = make_caller({"scripted": provider}, store=SlowStore())
+        model = Model("scripted:a", max_in_flight=2)
+        asked = [asyncio.create_task(caller.ask(question(f"What is {n}?", model=model))) for n in range(5)]
+        await eventually(lambda: len(provider.requests) == 2)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        sent_before = len(provider.requests)
+        written.set()
+        await asyncio.gather(*asked)
+        return sent_before, len(provider.requests)
+
+    assert asyncio.run(asking()) == (2, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def run_dag(
         StrictModeError: with `strict=True`, on the first failure.
     """
     found = items_from(items, id_field=id_field, content_field=content_field)
+    run_id = uuid.uuid4().hex
     transform = LLMDag(
         dag,
         plan=plan,
@@ -65,18 +67,19 @@ def run_dag(
         retry=retry,
         most_in_flight=most_in_flight,
         clock=clock,
+        run_id=run_id,
     )
     worker = this_worker()
-    state = worker.progress(transform.run_id)
+    state = worker.progress(run_id)
     try:
         with ProgressLine(state.line, progress):
-            return _report(dag, found, run_in_process(found, transform))
+            return _report(dag, found, run_in_process(found, transform, run_id))
     except RuntimeError as error:
         if state.stopped_by is None:
             raise
         raise StrictModeError(state.stopped_by) from error
     finally:
-        worker.forget(transform.run_id)
+        worker.forget(run_id)
 
 
 def _report(dag: Dag, items: list[Item], outputs: Outputs) -> Report:

@@ -22,31 +22,30 @@ Outputs = dict[str, list[Any]]
 REGROUPED = "regrouped "
 
 
-def run_in_process(items: Sequence[Item], transform: LLMDag) -> Outputs:
+def run_in_process(items: Sequence[Item], transform: LLMDag, run_id: str) -> Outputs:
     """Runs a dag on Beam's in-process runner and returns all that came out.
 
     Args:
         items: what goes in.
         transform: the dag.
+        run_id: name of the run, of which there is one at a time.
 
     Raises:
         KeyboardInterrupt: somebody pressed Ctrl-C; calls in flight are cancelled.
         Exception: whatever the runner raises. Most of it is a `RuntimeError` with the original error as text.
     """
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
-    run = _runs[transform.run_id] = _Run(items)
+    run = _runs[run_id] = _Run(items)
     try:
-        elements = (
-            pipeline | "Start" >> beam.Create([transform.run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
-        )
-        _collect(elements | transform, transform.run_id)
+        elements = pipeline | "Start" >> beam.Create([run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
+        _collect(elements | transform, run_id)
         pipeline.run().wait_until_finish()
     except RuntimeError as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
         raise
     finally:
-        del _runs[transform.run_id]
+        del _runs[run_id]
     return run.outputs
 
 

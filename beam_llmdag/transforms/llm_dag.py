@@ -75,9 +75,9 @@ class LLMDag(beam.PTransform[Any, Any]):
         retry: when to try a failed call again.
         most_in_flight: items on their way per DoFn instance. Calls have limits per process, see `Model.max_in_flight`.
         clock: where time comes from, for tests.
-
-    Attributes:
-        run_id: the run's own name in the registries of each process.
+        run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
+            finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
+            two that run at the same time may have the same.
 
     Raises:
         GraphError: the dag cannot run.
@@ -94,6 +94,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         retry: RetryPolicy | None = None,
         most_in_flight: int = 1000,
         clock: Clock | None = None,
+        run_id: str | None = None,
     ) -> None:
         super().__init__()
         dag.validate()
@@ -110,7 +111,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         self._retry = retry or RetryPolicy()
         self._most_in_flight = most_in_flight
         self._clock = clock or SystemClock()
-        self.run_id = uuid.uuid4().hex
+        self._run_id = run_id
 
     def default_label(self) -> str:
         return f"LLMDag({self._dag.name})"
@@ -124,7 +125,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             budget_usd=self._budget_usd,
             retry=self._retry,
             clock=self._clock,
-            run_id=self.run_id,
+            run_id=self._run_id or uuid.uuid4().hex,
         )
         kind = self._plan
         if kind == "auto":

@@ -40,9 +40,13 @@ class _ItemFn(CallFn):
     def __init__(self, config: RunConfig, stage: ItemStage, most_in_flight: int) -> None:
         super().__init__(config, stage.dimensions, most_in_flight)
 
+    def setup(self) -> None:
+        super().setup()
+        dimensions = self._config.dag.dimensions
+        self._walked = [dimensions[name] for name in self._dimensions]
+
     def answer(self, element: Row, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Row]:
-        dag = self._config.dag
-        return walk(element, [dag.dimensions[name] for name in self._dimensions], sides, dag.steps, caller)
+        return walk(element, self._walked, sides, self._config.dag.steps, caller)
 
     def results(self, made: Row) -> Iterable[Result]:
         return (made.results[name] for name in self._dimensions)

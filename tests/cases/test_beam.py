@@ -208,7 +208,7 @@ def test_a_file_in_which_every_answer_failed_has_the_schema_of_one_in_which_all_
 def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
     tmp_path: Path, plan: Any, simulator: Simulator, model: Model
 ) -> None:
-    """Case beam-05. The runner repeats no bundle, so a pipeline with the same `LLMDag`, the same run, does.
+    """Case beam-05. The runner repeats no bundle, so the same run is started again, under its name.
 
     What was paid before the failure is on the bill of the rows that come out at last, once.
     """
@@ -225,20 +225,20 @@ def test_answers_that_were_paid_before_a_pipeline_failed_are_not_asked_again(
             raise ValueError("the first time")
         return row
 
-    transform = LLMDag(dag, plan=plan, store=store)
-
-    def run_it(name: str) -> None:
+    def run_it(name: str, run_id: str) -> None:
         with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
             items = pipeline | beam.Create([{"id": str(number), "content": "x"} for number in range(20)])
-            results = items | transform
+            results = items | LLMDag(dag, plan=plan, store=store, run_id=run_id)
             checked = results.items | "Fails once" >> beam.Map(fails_once)
             results._replace(items=checked) | WriteResults(dag, str(tmp_path / name))
 
     with pytest.raises(ValueError, match="the first time"):
-        run_it("first")
+        run_it("first", "nightly")
     assert simulator.request_count == 20
-    run_it("second")
+    run_it("second", "nightly")
+    run_it("another run", "weekly")
     assert simulator.request_count == 20
+    assert pq.read_table(tmp_path / "another run" / "costs.parquet").to_pylist() == []
     rows = pq.read_table(tmp_path / "second" / "items.parquet").to_pylist()
     assert [row["classify"]["status"] for row in rows] == ["ok"] * 20
     [paid] = read_totals(store)
