@@ -86,6 +86,7 @@ class Caller:
         clock: time.
         rng: jitter.
         run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
+        workers: processes among which what the models say of their limits is divided.
     """
 
     def __init__(
@@ -100,9 +101,12 @@ class Caller:
         clock: Clock,
         rng: random.Random,
         run_id: str,
+        workers: int = 1,
     ) -> None:
         self._clients = Clients(providers, clock)
-        self._attempts = Attempts(prices=prices, budget=budget or Budget(None), limits=limits, clock=clock)
+        self._attempts = Attempts(
+            prices=prices, budget=budget or Budget(None), limits=limits, workers=workers, clock=clock
+        )
         self._store = store
         self._retry = retry
         self._clock = clock
@@ -180,7 +184,8 @@ class Caller:
         asking = _Tries(question, Reply(), question.deadline_seconds)
         failures: list[tuple[str, CallError]] = []
         for index, request in enumerate(requests):
-            outcome = await self._ask_model(asking, request, None if keys is None else keys[index])
+            is_last = index == len(requests) - 1
+            outcome = await self._ask_model(asking, request, None if keys is None else keys[index], is_last)
             if outcome.error is None:
                 asking.reply.data, asking.reply.model = outcome.data, request.model.spec
                 return asking.reply
@@ -190,8 +195,11 @@ class Caller:
         asking.reply.error = _failure(failures, question.deadline_seconds if asking.time_is_up else None)
         return asking.reply
 
-    async def _ask_model(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
-        """Asks one model up to `attempts` times; returns what came of the last one."""
+    async def _ask_model(self, asking: _Tries, request: Request, key: str | None, is_last: bool) -> Outcome:
+        """Asks one model up to `attempts` times; returns what came of the last one.
+
+        A model that is left alone is waited for only if there is no other to ask.
+        """
         asked = request
         tries = 0
         while True:
@@ -205,6 +213,10 @@ class Caller:
             elif not self._retry.waits_for(error):
                 return outcome
             delay = self._retry.delay_seconds(tries, error, self._rng)
+            if outcome.breaker is not None:
+                if outcome.breaker.wait_seconds is None or not is_last:
+                    return outcome
+                delay += outcome.breaker.wait_seconds
             if asking.left_seconds is not None and delay >= asking.left_seconds:
                 return replace(outcome, error=_too_late(error))  # the next model may answer in the time that is left
             if delay > 0:

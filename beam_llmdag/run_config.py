@@ -31,6 +31,7 @@ class RunConfig:
         budget_usd: what the calls of one worker process may cost; None for no limit.
         retry: when to try again.
         clock: where time comes from.
+        workers: processes among which limits are divided.
     """
 
     dag: Dag
@@ -40,6 +41,7 @@ class RunConfig:
     budget_usd: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
+    workers: int = 1
 
 
 def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:

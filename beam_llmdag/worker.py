@@ -27,6 +27,7 @@ class Worker:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
         self._limits = Limits()
+        self._reported_seconds = 0.0
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
         self._runs: dict[str, _Run] = {}
@@ -48,6 +49,7 @@ class Worker:
                     clock=config.clock,
                     rng=random.Random(),
                     run_id=config.run_id,
+                    workers=config.workers,
                 )
                 run = self._runs[config.run_id] = _Run(caller, config.store)
             run.users += 1
@@ -63,9 +65,18 @@ class Worker:
             if run.users > 0:
                 return
             del self._runs[run_id]
+            if not self._runs:  # the next run may have other limits
+                self._limits, self._reported_seconds = Limits(), 0.0
             shared = any(other.store == run.store for other in self._runs.values())
             store = None if run.store is None or shared else self._stores.pop(run.store)
         asyncio.run_coroutine_threadsafe(_close(run.caller, store), self.loop).result(_CLOSE_SECONDS)
+
+    def throttled_seconds(self) -> int:
+        """Whole seconds in which limits held calls back and that nobody has been told of yet."""
+        with self._lock:
+            seconds = int(self._limits.throttled_seconds - self._reported_seconds)
+            self._reported_seconds += seconds
+            return seconds
 
     def progress(self, run_id: str) -> Progress:
         """How far the part of a run that is in this process has come."""

@@ -47,17 +47,20 @@ def make_caller(
     prices: dict[str, Any] | None = None,
     seed: int = 0,
     run_id: str | None = None,
+    limits: Limits | None = None,
+    workers: int = 1,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
         providers=providers,
         prices=PriceTable(PRICES if prices is None else prices),
         store=store,
-        limits=Limits(),
+        limits=limits or Limits(),
         retry=retry or RetryPolicy(),
         clock=clock or FakeClock(),
         rng=random.Random(seed),
         run_id=run_id or f"run {next(_RUNS)}",
+        workers=workers,
     )
 
 

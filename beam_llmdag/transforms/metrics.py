@@ -8,7 +8,10 @@ from apache_beam.metrics.metric import Metrics
 
 from beam_llmdag.result import Attempt, Result
 
-__all__ = ["DimensionMetrics", "namespace"]
+__all__ = ["THROTTLED", "DimensionMetrics", "namespace"]
+
+THROTTLED = "llmdag"
+"""Namespace of `cumulativeThrottlingSeconds`, Beam's own counter for time in which limits held calls back."""
 
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
