@@ -7,13 +7,15 @@ from beam_llmdag.limits.bucket import Bucket
 __all__ = ["Pace"]
 
 _KEPT = 0.97  # of the rate that was seen to be accepted, after a 429
+_CUT = 0.9  # of the rate at least, where it was seen before: what was accepted counts less after a pause
 _HALVED = 0.5  # of the rate, where too little was accepted to see one
 _ENOUGH = 10  # accepted requests that make a rate
-_SHORTEST_SECONDS = 1.0  # over which a rate is seen
+_SHORTEST_SECONDS = 3.0  # over which a rate is seen
 _FIRST = 5.0  # the least after the first 429: a few calls need no pace, they wait each for itself
 _SLOWEST = 1 / 60
 _SEARCHING, _HOLDING, _LEAVING = 0.2, 0.01, 0.05  # how much of the rate is added per second of sending
 _HOLDING_SECONDS = 20.0
+_CAUGHT_UP_SECONDS, _BURST_SECONDS = 0.8, 0.1  # of the rate may go at once after a pause
 
 
 class Pace:
@@ -56,19 +58,24 @@ class Pace:
         """A request that went out at `sent_at` was answered 429."""
         if sent_at < self._cut_at or self._since is None:
             return
-        elapsed = now - self._since
-        self._seen = self._accepted >= _ENOUGH and elapsed >= max(_SHORTEST_SECONDS, 2 * self._latency_seconds)
-        if self._seen:
-            rate = _KEPT * self._accepted / elapsed
-        elif self.per_second is not None:
-            rate = _HALVED * self.per_second
-        else:
-            rate = max(_HALVED * self._sent / max(elapsed, _SHORTEST_SECONDS), _FIRST)
+        rate = self._cut_rate(now - self._since)
         self._base = max(rate, _SLOWEST)
         self._cut_at = self._since = now
         self._sent = self._accepted = 0
         self._set(self._base, now)
-        self._bucket.set(1.0, now)
+        self._bucket.set(0.0 if self._seen else 1.0, now)
+
+    def _cut_rate(self, elapsed: float) -> float:
+        """The rate after a 429 that came `elapsed` seconds after the last cut."""
+        rate, known = self.per_second, self._seen
+        if self._accepted >= _ENOUGH and elapsed >= max(_SHORTEST_SECONDS, 2 * self._latency_seconds):
+            self._seen = True
+            accepted = _KEPT * self._accepted / elapsed
+            return max(accepted, _CUT * rate) if known and rate is not None else accepted
+        if rate is None:
+            return max(_HALVED * self._sent / max(elapsed, 1.0), _FIRST)
+        soon = self._sent < _HALVED * rate
+        return rate * (_HALVED if soon or not known else _CUT)
 
     def _step(self, now: float) -> float:
         if not self._seen:
@@ -79,4 +86,4 @@ class Pace:
         self._bucket.wait_seconds(1.0, now)  # fills it at the old rate up to now
         self.per_second = self._bucket.per_second = rate
         # what a pause has left over may follow at once, where the rate is known; else that would be the next storm
-        self._bucket.capacity = max(1.0, rate if self._seen else rate / 10)
+        self._bucket.capacity = max(1.0, rate * (_CAUGHT_UP_SECONDS if self._seen else _BURST_SECONDS))
