@@ -21,7 +21,8 @@ class Limits:
     @property
     def throttled_seconds(self) -> float:
         """Time in which calls waited for a limit per minute, a pause or a found pace, summed over the models."""
-        return sum(gate.throttled_seconds for gate in self._gates.values())
+        gates = list(self._gates.values())  # at once: another thread asks while the loop may add one
+        return sum(gate.throttled_seconds for gate in gates)
 
     def gate(self, model: Model, default_in_flight: int, *, workers: int, clock: Clock) -> Gate:
         """The gate of a model. Where two `Model`s of one account name different limits, the lower one holds.
