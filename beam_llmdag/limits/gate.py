@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 
@@ -13,14 +14,18 @@ from beam_llmdag.limits.ceiling import Ceiling
 from beam_llmdag.limits.demand import Demand
 from beam_llmdag.limits.mirror import Mirror
 from beam_llmdag.limits.pace import Pace
+from beam_llmdag.limits.shared import SharedLimits, Taking, UnreachableError
 from beam_llmdag.model import LimitKind, LimitState, Model
 from beam_llmdag.usage import Usage
 
 __all__ = ["Gate", "Ticket"]
 
+_log = logging.getLogger(__name__)
+
 _LONGEST_NAP_SECONDS = 1.0  # then it looks whether the limits have changed
 _LONGEST_PAUSE_SECONDS = 300.0
 _FIRST_OUTPUT_TOKENS = 256.0  # of an answer, before the first has come
+_UNREACHABLE_SECONDS = 10.0  # for so long the process goes by its own part of the limits
 _OVERLOAD: frozenset[ErrorClass] = frozenset({"overloaded", "timeout"})
 
 _UNCOUNTED = Demand()
@@ -56,11 +61,19 @@ class Gate:
         in_flight: most calls in flight, unless a model says another number.
         workers: processes that share the limits per minute; each has its part.
         clock: time.
+        account: the model, its server and its key, in words.
+        shared: where the limits per minute are counted for all processes; then each has no part of its own, unless that
+            place does not answer.
     """
 
-    def __init__(self, in_flight: int, workers: int, clock: Clock) -> None:
+    def __init__(
+        self, in_flight: int, workers: int, clock: Clock, *, account: str = "", shared: SharedLimits | None = None
+    ) -> None:
         self.throttled_seconds = 0.0
         self._workers = workers
+        self._account = account
+        self._shared = shared
+        self._alone_until = -1.0
         self._clock = clock
         self._ceiling = Ceiling(in_flight)
         self._in_flight_default = True
@@ -114,7 +127,7 @@ class Gate:
                 sent=False,
             )
         demand = Demand(input_tokens, self._output_tokens) if self.counts_tokens else _UNCOUNTED
-        if not self._waiting and self._in_flight < self._ceiling.calls:
+        if not self._waiting and self._in_flight < self._ceiling.calls and not self._asks_others:
             now = self._clock.monotonic()
             if self._wait_seconds(demand, now) <= 0:
                 return self._admit(demand, now)
@@ -207,15 +220,44 @@ class Gate:
             if seconds > 0:
                 self._nap = asyncio.get_running_loop().create_task(self._sleep(seconds))
                 return
+            if self._asks_others:
+                self._nap = asyncio.get_running_loop().create_task(self._take_shared(first))
+                return
             self._waiting.popleft()
             first.admitted.set_result(self._admit(first.demand, now))
 
     async def _sleep(self, seconds: float) -> None:
+        try:
+            await self._throttle(seconds)
+        finally:
+            self._nap = None
+        self._let_in()
+
+    async def _throttle(self, seconds: float) -> None:
         began = self._clock.monotonic()
         try:
             await self._clock.sleep(min(seconds, _LONGEST_NAP_SECONDS))
         finally:
             self.throttled_seconds += self._clock.monotonic() - began
+
+    @property
+    def _asks_others(self) -> bool:
+        """Whether a call must be let through by what counts for all processes."""
+        return self._shared is not None and bool(self._limits) and self._clock.monotonic() >= self._alone_until
+
+    async def _take_shared(self, first: _Waiting) -> None:
+        """Lets the first in line through when there is room for it among all processes."""
+        assert self._shared is not None
+        taking = Taking(self._account, self._limits, first.demand)
+        try:
+            while (seconds := await taking.wait_seconds(self._shared)) > 0 and not first.admitted.done():
+                await self._throttle(seconds)
+            if not first.admitted.done():
+                first.admitted.set_result(self._admit(first.demand, self._clock.monotonic()))
+        except UnreachableError as error:
+            self._alone_until = self._clock.monotonic() + _UNREACHABLE_SECONDS
+            _log.warning("shared limits do not answer (%s): each process goes by its own part for a while", error)
+        finally:
             self._nap = None
         self._let_in()
 
@@ -223,8 +265,9 @@ class Gate:
         seconds = max(self._paused_until - now, self._pace.wait_seconds(now))
         if self._mirror.knows_any:
             seconds = max(seconds, self._mirror.wait_seconds(demand, now))
-        for kind, bucket in self._buckets.items():
-            seconds = max(seconds, bucket.wait_seconds(demand.of(kind), now))
+        if not self._asks_others:
+            for kind, bucket in self._buckets.items():
+                seconds = max(seconds, bucket.wait_seconds(demand.of(kind), now))
         return seconds
 
     def _admit(self, demand: Demand, now: float) -> Ticket:
