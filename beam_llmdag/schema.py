@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 import jsonschema
@@ -96,7 +97,7 @@ class Output:
             return clean_text(value)
         adapter = self._adapter
         if adapter is None:
-            return self._validated(value)
+            return deepcopy(self._validated(value))
         return self._checked(lambda: self._dumped(adapter.validate_python(value, by_alias=True, by_name=True)))
 
     def rebuild(self, data: Any) -> Any:
