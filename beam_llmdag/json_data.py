@@ -61,7 +61,7 @@ def _is_plain(data: Any) -> bool:
     if kind is list:
         return all(map(_is_plain, data))
     if kind is int:
-        return -_INT64 <= data < _INT64
+        return bool(-_INT64 <= data < _INT64)
     if kind is float:
         return math.isfinite(data)
     return data is None or kind is bool
