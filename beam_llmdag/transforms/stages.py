@@ -21,7 +21,7 @@ from beam_llmdag.result import Result, Row
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.call_fn import CallFn
 from beam_llmdag.transforms.strict import stop_if_strict
-from beam_llmdag.walk import walk
+from beam_llmdag.walk import Route, walk
 
 __all__ = ["AnswerGlobal", "AnswerItems", "MakeItems"]
 
@@ -42,11 +42,11 @@ class _ItemFn(CallFn):
 
     def setup(self) -> None:
         super().setup()
-        dimensions = self._config.dag.dimensions
-        self._walked = [dimensions[name] for name in self._dimensions]
+        dag = self._config.dag
+        self._route = Route([dag.dimensions[name] for name in self._dimensions], dag.steps)
 
     def answer(self, element: Row, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Row]:
-        return walk(element, self._walked, sides, self._config.dag.steps, caller)
+        return walk(element, self._route, sides, caller)
 
     def results(self, made: Row) -> Iterable[Result]:
         return (made.results[name] for name in self._dimensions)
