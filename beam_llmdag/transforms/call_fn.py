@@ -70,6 +70,8 @@ class CallFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._cancel()  # what a failed bundle left behind
+        for metrics in self._metrics.values():
+            metrics.drop()
         self._flight = InFlight(this_worker().loop)
 
     def process(
@@ -104,6 +106,8 @@ class CallFn(beam.DoFn):
             self._cancel()
             raise
         self._flight = None
+        for metrics in self._metrics.values():
+            metrics.flush()
 
     def teardown(self) -> None:
         self._cancel()

@@ -132,6 +132,7 @@ class _Unique(beam.DoFn):
         }
         for name, result in results.items():
             self._metrics[name].count(result)
+            self._metrics[name].flush()
         return Row(item=item, results=results)
 
 
