@@ -20,7 +20,7 @@ from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
 from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
-from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
+from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.transforms.workers import worker_processes
@@ -167,10 +167,12 @@ class _Wiring:
         duplicates: list[PCollection[Any]] = []
         unusable = [read[UNUSABLE]]
         if elements.is_bounded:
-            unique = read.rows | "Unique ids" >> UniqueRows(self._config, self._item_dimensions())
+            dimensions = self._item_dimensions()
+            unique = read.rows | "Unique ids" >> UniqueRows(self._config, dimensions)
             self._first[None] = unique.rows
-            duplicates.append(unique[DUPLICATES])
-            unusable.append(unique[UNUSABLE])
+            if not dimensions:  # else they go along with the others
+                duplicates.append(unique[DUPLICATES])
+                unusable.append(unique[UNUSABLE])
         for stage in self._plan.stages:
             self._wire_stage(stage)
         return self._results(duplicates, unusable)
@@ -199,17 +201,19 @@ class _Wiring:
             space: self._joined(f"end of {space or 'items'}", space, leaves)
             for space, leaves in self._plan.leaves.items()
         }
-        items = spaces.pop(None)
-        if duplicates:
-            items = (items, *duplicates) | "All items" >> beam.Flatten()
-        pipeline = items.pipeline
+        items = self._flat("All items", [spaces.pop(None), *duplicates])
         answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
-        globals_ = answers | "Globals" >> beam.Flatten(pipeline=pipeline).with_output_types(Result)
+        globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
         regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        results = [rows | f"Results of {name}" >> ResultsOf() for name, rows in {"items": items, **regrouped}.items()]
-        every = (*results, globals_) | "All results" >> beam.Flatten()
-        failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
-        return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
+        answered = {"items": items, **regrouped, **({"globals": globals_} if answers else {})}
+        bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
+        failures = self._flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
+        return Results(items, globals_, failures, self._flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
+
+    @staticmethod
+    def _flat(label: str, parts: list[PCollection[Any]]) -> Any:
+        """All of them as one. Some runners write every element of a Flatten down and read it again."""
+        return parts[0] if len(parts) == 1 else parts | label >> beam.Flatten()
 
     def _item_dimensions(self) -> tuple[str, ...]:
         """Dimensions of the items that went in."""
