@@ -12,6 +12,7 @@ from beam_llmdag.budget import Budget
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError
 from beam_llmdag.limits import Gate, Limits, Ticket
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.output import read_answer
 from beam_llmdag.prices import PriceTable
@@ -71,14 +72,25 @@ class Attempts:
         budget: what they may cost.
         limits: when a call may go out.
         workers: processes that share the limits.
+        shared: where they are counted for all processes, if anywhere.
         clock: time.
     """
 
-    def __init__(self, *, prices: PriceTable, budget: Budget, limits: Limits, workers: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        prices: PriceTable,
+        budget: Budget,
+        limits: Limits,
+        workers: int,
+        shared: SharedLimits | None,
+        clock: Clock,
+    ) -> None:
         self._prices = prices
         self._budget = budget
         self._limits = limits
         self._workers = workers
+        self._shared = shared
         self._clock = clock
         self._breaker = Breaker(clock)
 
@@ -105,7 +117,9 @@ class Attempts:
         """
         model = request.model
         asked = self._clock.monotonic()
-        gate = self._limits.gate(model, provider.default_in_flight, workers=self._workers, clock=self._clock)
+        gate = self._limits.gate(
+            model, provider.default_in_flight, workers=self._workers, clock=self._clock, shared=self._shared
+        )
         try:
             ticket = await gate.enter(_input_tokens(request) if gate.counts_tokens else 0.0)
         except CallError as never:

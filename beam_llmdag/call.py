@@ -1,7 +1,7 @@
 """One question, asked well: store → attempts, each with its permit and time-out → fallbacks → store.
 
-`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a cancellation
-and a store that does not work.
+`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a
+cancellation, a store that does not work, and shared limits that have never worked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.limits import Limits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.prices import PriceTable
 from beam_llmdag.providers.base import ProviderFactory
@@ -87,6 +88,7 @@ class Caller:
         rng: jitter.
         run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
         workers: processes among which what the models say of their limits is divided.
+        shared: where their limits per minute are counted for all processes instead; None to divide them, too.
     """
 
     def __init__(
@@ -102,10 +104,16 @@ class Caller:
         rng: random.Random,
         run_id: str,
         workers: int = 1,
+        shared: SharedLimits | None = None,
     ) -> None:
         self._clients = Clients(providers, clock)
         self._attempts = Attempts(
-            prices=prices, budget=budget or Budget(None), limits=limits, workers=workers, clock=clock
+            prices=prices,
+            budget=budget or Budget(None),
+            limits=limits,
+            workers=workers,
+            shared=shared,
+            clock=clock,
         )
         self._store = store
         self._retry = retry
@@ -123,6 +131,7 @@ class Caller:
 
         Raises:
             StoreError: the answer store does not work.
+            SharedLimitsError: limits cannot be counted for all processes.
         """
         self._open += 1
         self._idle.clear()

@@ -6,10 +6,12 @@ import json
 import math
 from typing import Any
 
+from pydantic_core import to_json
+
 from beam_llmdag.errors import CallError
 from beam_llmdag.text import clean_text
 
-__all__ = ["check_data", "decoder"]
+__all__ = ["check_data", "clean_json", "decoder"]
 
 _INT64 = 2**63
 
@@ -31,13 +33,41 @@ read as well, so that `check_data` can name the field they stand in.
 """
 
 
-def check_data(data: Any, path: str = "") -> Any:
+def clean_json(data: Any) -> bytes:
+    """JSON of `data` with clean text. NaN and Infinity stay."""
+    try:
+        return to_json(data)  # ten times as fast as json.dumps
+    except ValueError:  # lone surrogates, or nested deeper than it goes
+        return clean_text(json.dumps(data, ensure_ascii=False)).encode()
+
+
+def check_data(data: Any) -> Any:
     """`data` with clean text, if JSON, Parquet and BigQuery can all hold it.
 
     Raises:
         CallError: `invalid_answer` for a number that is not finite, an integer beyond 64 bits, or a value that is not
             JSON, naming its field.
     """
+    return data if _is_plain(data) else _checked(data, "")
+
+
+def _is_plain(data: Any) -> bool:
+    """Whether there is nothing to do about `data`: so it is with nearly all answers, and this is fast."""
+    kind = type(data)
+    if kind is str:
+        return bool(data.isascii())
+    if kind is dict:
+        return all(map(_is_plain, data)) and all(map(_is_plain, data.values()))
+    if kind is list:
+        return all(map(_is_plain, data))
+    if kind is int:
+        return bool(-_INT64 <= data < _INT64)
+    if kind is float:
+        return math.isfinite(data)
+    return data is None or kind is bool
+
+
+def _checked(data: Any, path: str) -> Any:
     if isinstance(data, str):
         return clean_text(data)
     if isinstance(data, float):
@@ -49,9 +79,9 @@ def check_data(data: Any, path: str = "") -> Any:
             raise CallError("invalid_answer", f"{path or 'the answer'}: {data} does not fit 64 bits")
         return data
     if isinstance(data, dict):
-        return {clean_text(key): check_data(value, f"{path}.{key}" if path else key) for key, value in data.items()}
+        return {clean_text(key): _checked(value, f"{path}.{key}" if path else key) for key, value in data.items()}
     if isinstance(data, list):
-        return [check_data(value, f"{path}[{index}]") for index, value in enumerate(data)]
+        return [_checked(value, f"{path}[{index}]") for index, value in enumerate(data)]
     if data is not None:
         raise CallError("invalid_answer", f"{path or 'the answer'}: a {type(data).__name__} is not JSON")
     return None

@@ -38,7 +38,9 @@ def read_answer(text: str, output: Output) -> Any:
     if output.is_text:
         return _text_answer(text)
     try:
-        value = decoder.decode(text)
+        value, end = decoder.raw_decode(text)
+        if end != len(text):
+            return _wrapped_answer(text, output)
     except json.JSONDecodeError:
         return _wrapped_answer(text, output)
     except ValueError as error:

@@ -7,12 +7,13 @@ that neither knows is unpriced: its cost is None, never zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
-from typing import Any
+from fractions import Fraction
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 from genai_prices import Usage as LibraryUsage
 from genai_prices.data_snapshot import get_snapshot
@@ -28,6 +29,8 @@ _LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
 
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
+_DAY_SECONDS = 86_400
+_NOTHING = Usage()
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
@@ -62,22 +65,45 @@ class Price:
 
     def nano_usd(self, usage: Usage) -> int:
         """Nano-dollars for one request, rounded half to even."""
-        read = self.input if self.cache_read is None else self.cache_read
-        write = self.input if self.cache_write is None else self.cache_write
-        write_1h = write if self.cache_write_1h is None else self.cache_write_1h
-        short_writes = usage.cache_write_tokens - usage.cache_write_1h_tokens
-        plain = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
-        dollars = sum(
-            tokens * Decimal(str(price))
-            for tokens, price in (
-                (plain, self.input),
-                (usage.cache_read_tokens, read),
-                (short_writes, write),
-                (usage.cache_write_1h_tokens, write_1h),
-                (usage.output_tokens, self.output),
-            )
+        return _Rates.of(self).nano_usd(usage)
+
+
+class _Rates(NamedTuple):
+    """A price in whole numbers, since exact sums of these are fast: nano-dollars for `per` tokens of each kind."""
+
+    per: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+
+    @classmethod
+    def of(cls, price: Price) -> _Rates:
+        write = price.input if price.cache_write is None else price.cache_write
+        dollars = (
+            price.input,
+            price.output,
+            price.input if price.cache_read is None else price.cache_read,
+            write,
+            write if price.cache_write_1h is None else price.cache_write_1h,
         )
-        return _nano(Decimal(dollars) / _MILLION)
+        nano = [Fraction(str(rate)) * _NANO / _MILLION for rate in dollars]
+        per = math.lcm(*(rate.denominator for rate in nano))
+        return cls(per, *(int(rate * per) for rate in nano))
+
+    def nano_usd(self, usage: Usage) -> int:
+        """Nano-dollars for one request, rounded half to even."""
+        read, write, write_1h = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
+        total = (
+            (usage.input_tokens - read - write) * self.input
+            + usage.output_tokens * self.output
+            + read * self.cache_read
+            + (write - write_1h) * self.cache_write
+            + write_1h * self.cache_write_1h
+        )
+        whole, rest = divmod(total, self.per)
+        return whole + (2 * rest > self.per or (2 * rest == self.per and whole % 2))
 
 
 @dataclass(frozen=True)
@@ -93,6 +119,10 @@ class PriceTable:
     """
 
     own: Mapping[str, Price | Sequence[Price]] = field(default_factory=dict)
+    _found: dict[tuple[str, int], Callable[[Usage], int] | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What has been looked up: model and day -> what computes the cost of a request."""
 
     def __post_init__(self) -> None:
         for name, prices in self.own.items():
@@ -113,17 +143,30 @@ class PriceTable:
         """
         if usage is None:
             return None
-        if usage == Usage() or spec.startswith(_OWN_MACHINE):
-            return 0
-        day = datetime.fromtimestamp(at, UTC).date()
-        own = self._own_price(spec, day)
-        if own is not None:
-            return own.nano_usd(usage)
-        return _library_cost(spec, usage, day)
+        key = (spec, int(at // _DAY_SECONDS))
+        try:
+            cost_of = self._found[key]
+        except KeyError:
+            cost_of = self._found[key] = self._cost_of(spec, datetime.fromtimestamp(at, UTC).date())
+        if cost_of is None:
+            return 0 if usage == _NOTHING else None
+        return cost_of(usage)
+
+    def __reduce__(self) -> tuple[type[PriceTable], tuple[Any]]:
+        return (PriceTable, (self.own,))
 
     def knows(self, spec: str, *, at: float) -> bool:
         """Whether the model has a price."""
         return self.cost(spec, Usage(input_tokens=1), at=at) is not None
+
+    def _cost_of(self, spec: str, day: date) -> Callable[[Usage], int] | None:
+        """What computes the cost of a request to a model on a day; None if the model has no price."""
+        if spec.startswith(_OWN_MACHINE):
+            return _free
+        price = self._own_price(spec, day) or _library_price(spec, day)
+        if price is None:
+            return None
+        return _Rates.of(price).nano_usd if isinstance(price, Price) else partial(_tiered_cost, price)
 
     def _own_price(self, spec: str, day: date) -> Price | None:
         for same in (_is_same_text, _is_same_model):
@@ -156,7 +199,6 @@ def _is_same_model(written: str, spec: str) -> bool:
     return vendor_of_api(written_provider) == vendor_of_api(provider) and same_name(written_name, name)
 
 
-@lru_cache(maxsize=256)
 def _library_price(spec: str, day: date) -> Price | Any | None:
     """The library's price of a model on a day: a `Price` if it is flat, the library's own object if it has tiers."""
     model = _library_model(spec)
@@ -171,10 +213,11 @@ def _library_price(spec: str, day: date) -> Price | Any | None:
     return price
 
 
-def _library_cost(spec: str, usage: Usage, day: date) -> int | None:
-    price = _library_price(spec, day)
-    if price is None or isinstance(price, Price):
-        return None if price is None else price.nano_usd(usage)
+def _free(_usage: Usage) -> int:
+    return 0
+
+
+def _tiered_cost(price: Any, usage: Usage) -> int:
     theirs = LibraryUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -182,7 +225,8 @@ def _library_cost(spec: str, usage: Usage, day: date) -> int | None:
         cache_write_tokens=usage.cache_write_tokens,
         cache_write_1h_tokens=usage.cache_write_1h_tokens,
     )
-    return _nano(Decimal(price.calc_price(theirs)["total_price"]))
+    dollars = Decimal(price.calc_price(theirs)["total_price"])
+    return int((dollars * _NANO).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 @lru_cache(maxsize=256)
@@ -217,7 +261,3 @@ def _equals(match: Any, name: str) -> bool:
 
 def _dated(prices: Price | Sequence[Price]) -> Sequence[Price]:
     return [prices] if isinstance(prices, Price) else prices
-
-
-def _nano(dollars: Decimal) -> int:
-    return int((dollars * _NANO).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))

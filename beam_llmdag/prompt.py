@@ -12,6 +12,7 @@ from beam_llmdag.text import clean_text
 
 __all__ = ["estimated_tokens", "messages_of"]
 
+_ROLES = get_args(Role)
 _BYTES_PER_TOKEN = 3  # English has about 4; fewer means that a prompt thought to fit does fit
 
 
@@ -28,6 +29,8 @@ def messages_of(prompt: Any) -> tuple[tuple[Message, ...], str | None]:
     Raises:
         CallError: `user_function` if it is something else, `bad_input` if there is nothing to answer.
     """
+    if isinstance(prompt, str) and prompt and not prompt.isspace():
+        return (Message("user", clean_text(prompt)),), None
     parts = [prompt] if isinstance(prompt, (str, Image, Message)) else prompt
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, (str, Image, Message)) for part in parts):
         raise _wrong(
@@ -62,7 +65,7 @@ def _messages(parts: Sequence[str | Image | Message]) -> Iterator[Message]:
 
 def _checked(message: Any) -> Message:
     """`message` with clean text and without blank parts; its content is empty if nothing is left."""
-    if message.role not in get_args(Role):
+    if message.role not in _ROLES:
         raise _wrong(f"the role of a Message is 'system', 'user' or 'assistant', not {message.role!r:.100}")
     content = [message.content] if isinstance(message.content, str) else message.content
     if not isinstance(content, (list, tuple)) or not all(isinstance(part, (str, Image)) for part in content):

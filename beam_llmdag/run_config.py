@@ -32,6 +32,7 @@ class RunConfig:
         retry: when to try again.
         clock: where time comes from.
         workers: processes among which limits are divided.
+        shared_limits: URL of the Redis server where limits per minute are counted instead; None to divide them, too.
     """
 
     dag: Dag
@@ -42,6 +43,7 @@ class RunConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     workers: int = 1
+    shared_limits: str | None = None
 
 
 def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:

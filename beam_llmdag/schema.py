@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 import jsonschema
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from beam_llmdag.errors import CallError, GraphError
-from beam_llmdag.json_data import check_data
+from beam_llmdag.json_data import check_data, clean_json
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
 from beam_llmdag.text import clean_text
 from beam_llmdag.travel import forget_surroundings
@@ -96,16 +96,16 @@ class Output:
             return clean_text(value)
         adapter = self._adapter
         if adapter is None:
-            return self._validated(value)
+            return deepcopy(self._validated(value))
         return self._checked(lambda: self._dumped(adapter.validate_python(value, by_alias=True, by_name=True)))
 
     def rebuild(self, data: Any) -> Any:
         """The typed object that prompt functions see, from the data of a result."""
         if self._adapter is None:
             return data
-        text = json.dumps(data)
+        text = clean_json(data)
         try:
-            return self._adapter.validate_json(text, by_alias=True, by_name=True)
+            return self._adapter.validator.validate_json(text, by_alias=True, by_name=True)
         except ValidationError:  # the data holds computed fields, which a class that forbids extra fields does not take
             return self._adapter.validate_json(text, by_alias=True, by_name=True, extra="ignore")
 
@@ -119,8 +119,7 @@ class Output:
                 raise CallError("invalid_answer", "; ".join(said))
             return check_data(value)
         # clean before pydantic reads it, which rejects halves of surrogate pairs
-        text = clean_text(json.dumps(value, ensure_ascii=False))
-        return self._dumped(self._adapter.validate_json(text))
+        return self._dumped(self._adapter.validator.validate_json(clean_json(value)))
 
     def _checked(self, validate: Callable[[], Any]) -> Any:
         """What `validate` returns, with its exceptions told as a `CallError`."""
@@ -139,7 +138,7 @@ class Output:
 
     def _dumped(self, value: Any) -> Any:
         assert self._adapter is not None
-        return check_data(self._adapter.dump_python(value, mode="json", by_alias=False))
+        return check_data(self._adapter.serializer.to_python(value, mode="json", by_alias=False))
 
     def _from_json_schema(self, declared: Mapping[str, Any]) -> dict[str, Any]:
         schema = dict(declared)

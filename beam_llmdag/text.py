@@ -10,6 +10,8 @@ def clean_text(text: str) -> str:
 
     A lone surrogate cannot be encoded as UTF-8, so one of them would break a request or a whole Parquet file.
     """
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

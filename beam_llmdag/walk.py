@@ -11,42 +11,80 @@ from beam_llmdag.evaluate import evaluate_item
 from beam_llmdag.evaluate_global import Sides, item_sides
 from beam_llmdag.result import Result, Row
 
-__all__ = ["walk"]
+__all__ = ["Route", "walk"]
 
 
-async def walk(
-    row: Row, dimensions: Sequence[Dimension], sides: Sides, steps: Mapping[str, Step], caller: Caller
-) -> Row:
-    """`row` with the results of `dimensions` added.
+class Route:
+    """The way that all items of a stage take.
 
     Args:
         dimensions: in an order in which each comes after those it needs.
-        sides: results of the globals they need.
         steps: the dag's.
+    """
+
+    def __init__(self, dimensions: Sequence[Dimension], steps: Mapping[str, Step]) -> None:
+        names = {dimension.name for dimension in dimensions}
+        self.dimensions = dimensions
+        self.steps = steps
+        self.awaited = {d.name: sum(name in names for name in d.needs) for d in dimensions}
+        """Dimension -> how many others must end before it starts."""
+        self.starts = [d for d in dimensions if not self.awaited[d.name]]
+        self.followers = {name: [d for d in dimensions if name in d.needs] for name in names}
+        """Dimension -> those that wait for it."""
+
+
+async def walk(row: Row, route: Route, sides: Sides, caller: Caller) -> Row:
+    """`row` with the results of the dimensions on `route` added.
+
+    Args:
+        sides: results of the globals they need.
 
     Raises:
         StoreError: the answer store does not work.
     """
-    results: dict[str, Result] = dict(row.results)
-    walked = Row(item=row.item, results=results)
+    walked = _Walked(row, route, sides, caller)
+    try:
+        walked.branch_off(route.starts[1:])
+        await walked.follow(route.starts[0])
+        for branch in walked.branches:  # there may be more of them while we wait
+            await branch
+    except BaseException:
+        for branch in walked.branches:
+            branch.cancel()
+        await asyncio.gather(*walked.branches, return_exceptions=True)
+        raise
+    return Row(item=row.item, results={**row.results, **{d.name: walked.results[d.name] for d in route.dimensions}})
 
-    async def evaluate(dimension: Dimension) -> None:
-        known = results | item_sides(dimension, walked, sides, steps) if sides else results
-        results[dimension.name] = await evaluate_item(dimension, row.item, known, steps, caller)
 
-    if len(dimensions) == 1:
-        await evaluate(dimensions[0])
-        return walked
+class _Walked:
+    """How far an item has come. A task is dear: there is one less than calls at the same time."""
 
-    tasks: dict[str, asyncio.Task[None]] = {}
+    __slots__ = ("awaited", "branches", "caller", "results", "route", "row", "sides")
 
-    async def evaluate_after(dimension: Dimension, before: Sequence[asyncio.Task[None]]) -> None:
-        for task in before:
-            await task
-        await evaluate(dimension)
+    def __init__(self, row: Row, route: Route, sides: Sides, caller: Caller) -> None:
+        self.results: dict[str, Result] = dict(row.results)
+        self.row = Row(item=row.item, results=self.results)
+        self.route = route
+        self.sides = sides
+        self.caller = caller
+        self.awaited = dict(route.awaited)
+        self.branches: list[asyncio.Task[None]] = []
 
-    async with asyncio.TaskGroup() as group:
-        for dimension in dimensions:
-            before = [tasks[name] for name in dimension.needs if name in tasks]
-            tasks[dimension.name] = group.create_task(evaluate_after(dimension, before))
-    return Row(item=row.item, results={**row.results, **{d.name: results[d.name] for d in dimensions}})
+    def branch_off(self, dimensions: Sequence[Dimension]) -> None:
+        self.branches.extend(asyncio.create_task(self.follow(dimension)) for dimension in dimensions)
+
+    async def follow(self, dimension: Dimension | None) -> None:
+        """Evaluates a dimension, then one that waited for it; others that did branch off."""
+        item, steps = self.row.item, self.route.steps
+        while dimension is not None:
+            known: Mapping[str, Result] = self.results
+            if self.sides:
+                known = self.results | item_sides(dimension, self.row, self.sides, steps)
+            self.results[dimension.name] = await evaluate_item(dimension, item, known, steps, self.caller)
+            ready = []
+            for follower in self.route.followers[dimension.name]:
+                self.awaited[follower.name] -= 1
+                if not self.awaited[follower.name]:
+                    ready.append(follower)
+            self.branch_off(ready[1:])
+            dimension = ready[0] if ready else None

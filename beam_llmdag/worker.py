@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from beam_llmdag.budget import Budget
 from beam_llmdag.call import Caller
 from beam_llmdag.limits import Limits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.progress import Progress
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.sqlite_store import SqliteStore
@@ -30,6 +31,7 @@ class Worker:
         self._reported_seconds = 0.0
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
+        self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
         self._progress: dict[str, Progress] = {}
         threading.Thread(target=self.loop.run_forever, name="llmdag-calls", daemon=True).start()
@@ -50,6 +52,7 @@ class Worker:
                     rng=random.Random(),
                     run_id=config.run_id,
                     workers=config.workers,
+                    shared=None if config.shared_limits is None else self._shared_limits(config.shared_limits),
                 )
                 run = self._runs[config.run_id] = _Run(caller, config.store)
             run.users += 1
@@ -87,6 +90,14 @@ class Worker:
         """Drops the progress of a run that has ended."""
         with self._lock:
             self._progress.pop(run_id, None)
+
+    def _shared_limits(self, url: str) -> SharedLimits:
+        from beam_llmdag.limits.redis import RedisLimits  # its client is an extra
+
+        found = self._shared.get(url)
+        if found is None:
+            found = self._shared[url] = RedisLimits(url)
+        return found
 
     def _store(self, path: str) -> SqliteStore:
         return self._stores.setdefault(path, SqliteStore(path))

@@ -15,7 +15,7 @@ from beam_llmdag.model import Request
 from beam_llmdag.prices import Price
 from beam_llmdag.result import Result, Row
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.walk import walk
+from beam_llmdag.walk import Route, walk
 
 PRICES = {"scripted:x": Price(input=1, output=2)}
 
@@ -43,8 +43,8 @@ def walked(dag: Dag, *items: Item) -> dict[str, dict[str, Result]]:
 
     async def run() -> list[Row]:
         caller = make_caller(dag.providers, prices=dict(dag.prices.own))
-        dimensions = list(dag.dimensions.values())
-        rows = await asyncio.gather(*(walk(Row(item=item), dimensions, {}, dag.steps, caller) for item in items))
+        route = Route(list(dag.dimensions.values()), dag.steps)
+        rows = await asyncio.gather(*(walk(Row(item=item), route, {}, caller) for item in items))
         await caller.aclose()
         return list(rows)
 

@@ -7,7 +7,7 @@ from beam_llmdag.clock import SystemClock
 from beam_llmdag.item import Item
 from beam_llmdag.result import Row
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.walk import walk
+from beam_llmdag.walk import Route, walk
 
 
 def test_a_slow_branch_does_not_hold_the_other():
@@ -30,7 +30,8 @@ def test_a_slow_branch_does_not_hold_the_other():
 
     async def run():
         caller = make_caller(dag.providers, clock=SystemClock())
-        task = asyncio.create_task(walk(Row(item=Item("a", "x")), list(dag.dimensions.values()), {}, dag.steps, caller))
+        route = Route(list(dag.dimensions.values()), dag.steps)
+        task = asyncio.create_task(walk(Row(item=Item("a", "x")), route, {}, caller))
         await eventually(lambda: len(provider.requests) == 3)
         task.cancel()
         await asyncio.wait([task])

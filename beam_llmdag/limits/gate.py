@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 
@@ -13,14 +14,18 @@ from beam_llmdag.limits.ceiling import Ceiling
 from beam_llmdag.limits.demand import Demand
 from beam_llmdag.limits.mirror import Mirror
 from beam_llmdag.limits.pace import Pace
+from beam_llmdag.limits.shared import Claim, SharedLimits, UnreachableError
 from beam_llmdag.model import LimitKind, LimitState, Model
 from beam_llmdag.usage import Usage
 
 __all__ = ["Gate", "Ticket"]
 
+_log = logging.getLogger(__name__)
+
 _LONGEST_NAP_SECONDS = 1.0  # then it looks whether the limits have changed
 _LONGEST_PAUSE_SECONDS = 300.0
 _FIRST_OUTPUT_TOKENS = 256.0  # of an answer, before the first has come
+_UNREACHABLE_SECONDS = 10.0  # for so long the process goes by its own part of the limits
 _OVERLOAD: frozenset[ErrorClass] = frozenset({"overloaded", "timeout"})
 
 _UNCOUNTED = Demand()
@@ -35,12 +40,14 @@ class Ticket:
         demand: what it was let through for.
         sent_at: when, in seconds of the clock's `monotonic()`.
         asked: tokens that all calls had asked for, this one included.
+        shared: whether it was let through by what counts for all processes.
     """
 
     number: int
     demand: Demand
     sent_at: float
     asked: Demand
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -56,11 +63,20 @@ class Gate:
         in_flight: most calls in flight, unless a model says another number.
         workers: processes that share the limits per minute; each has its part.
         clock: time.
+        account: the model, its server and its key, in words.
+        shared: where the limits per minute are counted for all processes; then each has no part of its own, unless that
+            place does not answer.
     """
 
-    def __init__(self, in_flight: int, workers: int, clock: Clock) -> None:
+    def __init__(
+        self, in_flight: int, workers: int, clock: Clock, *, account: str = "", shared: SharedLimits | None = None
+    ) -> None:
         self.throttled_seconds = 0.0
         self._workers = workers
+        self._account = account
+        self._shared = shared
+        self._alone_until = -1.0
+        self._untold: dict[LimitKind, float] = {}  # corrections that go with the next claims
         self._clock = clock
         self._ceiling = Ceiling(in_flight)
         self._in_flight_default = True
@@ -104,6 +120,7 @@ class Gate:
 
         Raises:
             CallError: `too_long`: it never may.
+            SharedLimitsError: limits cannot be counted for all processes.
         """
         limit = self._limits.get("input_tokens")
         if limit is not None and input_tokens > limit:
@@ -114,7 +131,7 @@ class Gate:
                 sent=False,
             )
         demand = Demand(input_tokens, self._output_tokens) if self.counts_tokens else _UNCOUNTED
-        if not self._waiting and self._in_flight < self._ceiling.calls:
+        if not self._waiting and self._in_flight < self._ceiling.calls and not self._asks_others:
             now = self._clock.monotonic()
             if self._wait_seconds(demand, now) <= 0:
                 return self._admit(demand, now)
@@ -167,8 +184,8 @@ class Gate:
 
     def give_back(self, ticket: Ticket) -> None:
         """The call was not made: what it was let through for is still there."""
-        for kind, bucket in self._buckets.items():
-            bucket.take(-ticket.demand.of(kind))
+        for kind in self._buckets:
+            self._count(ticket, kind, -ticket.demand.of(kind))
 
     def _pause(self, seconds: float | None, now: float) -> None:
         """Nobody goes out until the moment that the vendor has named to one."""
@@ -177,8 +194,15 @@ class Gate:
 
     def _correct(self, ticket: Ticket, usage: Usage) -> None:
         used = Demand(usage.input_tokens, usage.output_tokens)
-        for kind, bucket in self._buckets.items():
-            bucket.take(used.of(kind) - ticket.demand.of(kind))
+        for kind in self._buckets:
+            self._count(ticket, kind, used.of(kind) - ticket.demand.of(kind))
+
+    def _count(self, ticket: Ticket, kind: LimitKind, amount: float) -> None:
+        """Counts more (or, negative, less) for a call than it was let through for, where that was counted."""
+        if ticket.shared:
+            self._untold[kind] = self._untold.get(kind, 0.0) + amount
+        else:
+            self._buckets[kind].take(amount)
 
     async def _stand_in_line(self, demand: Demand) -> Ticket:
         waiting = _Waiting(demand, asyncio.get_running_loop().create_future())
@@ -207,34 +231,86 @@ class Gate:
             if seconds > 0:
                 self._nap = asyncio.get_running_loop().create_task(self._sleep(seconds))
                 return
+            if self._asks_others:
+                self._nap = asyncio.get_running_loop().create_task(self._take_shared(first))
+                return
             self._waiting.popleft()
             first.admitted.set_result(self._admit(first.demand, now))
 
     async def _sleep(self, seconds: float) -> None:
+        try:
+            await self._throttle(seconds)
+        finally:
+            self._nap = None
+        self._let_in()
+
+    async def _throttle(self, seconds: float) -> None:
         began = self._clock.monotonic()
         try:
             await self._clock.sleep(min(seconds, _LONGEST_NAP_SECONDS))
         finally:
             self.throttled_seconds += self._clock.monotonic() - began
+
+    @property
+    def _asks_others(self) -> bool:
+        """Whether a call must be let through by what counts for all processes."""
+        return self._shared is not None and bool(self._limits) and self._clock.monotonic() >= self._alone_until
+
+    async def _take_shared(self, first: _Waiting) -> None:
+        """Lets the first in line through when there is room for it among all processes."""
+        try:
+            await self._let_through(first)
+        except UnreachableError as error:
+            self._go_alone(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call hears of it instead of waiting for ever
+            if not first.admitted.done():
+                first.admitted.set_exception(error)
+        finally:
             self._nap = None
         self._let_in()
+
+    async def _let_through(self, first: _Waiting) -> None:
+        assert self._shared is not None
+        while (seconds := await self._shared.take(self._account, self._claims(first.demand))) > 0:
+            await self._throttle(seconds)
+            if first.admitted.done():  # cancelled
+                return
+        self._alone_until = -1.0
+        ticket = self._admit(first.demand, self._clock.monotonic(), shared=True)
+        if first.admitted.done():
+            self.give_back(ticket)
+            self.leave(ticket)
+        else:
+            first.admitted.set_result(ticket)
+
+    def _claims(self, demand: Demand) -> list[Claim]:
+        untold, self._untold = self._untold, {}
+        return [Claim(kind, limit, demand.of(kind), untold.get(kind, 0.0)) for kind, limit in self._limits.items()]
+
+    def _go_alone(self, error: UnreachableError) -> None:
+        """The process goes by its own part of the limits for a while."""
+        if self._alone_until < 0:
+            _log.warning("shared limits do not answer (%s): each process goes by its own part until they do", error)
+        self._alone_until = self._clock.monotonic() + _UNREACHABLE_SECONDS
 
     def _wait_seconds(self, demand: Demand, now: float) -> float:
         seconds = max(self._paused_until - now, self._pace.wait_seconds(now))
         if self._mirror.knows_any:
             seconds = max(seconds, self._mirror.wait_seconds(demand, now))
-        for kind, bucket in self._buckets.items():
-            seconds = max(seconds, bucket.wait_seconds(demand.of(kind), now))
+        if not self._asks_others:
+            for kind, bucket in self._buckets.items():
+                seconds = max(seconds, bucket.wait_seconds(demand.of(kind), now))
         return seconds
 
-    def _admit(self, demand: Demand, now: float) -> Ticket:
+    def _admit(self, demand: Demand, now: float, *, shared: bool = False) -> Ticket:
         self._in_flight += 1
         self._number += 1
         self._pace.send(now)
         self._mirror.take(demand)
-        for kind, bucket in self._buckets.items():
-            bucket.take(demand.of(kind))
+        if not shared:
+            for kind, bucket in self._buckets.items():
+                bucket.take(demand.of(kind))
         if demand is not _UNCOUNTED:
             asked = self._asked
             self._asked = Demand(asked.input_tokens + demand.input_tokens, asked.output_tokens + demand.output_tokens)
-        return Ticket(self._number, demand, now, self._asked)
+        return Ticket(self._number, demand, now, self._asked, shared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.limits.gate import Gate
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Model
 
 __all__ = ["Limits"]
@@ -24,7 +25,15 @@ class Limits:
         gates = list(self._gates.values())  # at once: another thread asks while the loop may add one
         return sum(gate.throttled_seconds for gate in gates)
 
-    def gate(self, model: Model, default_in_flight: int, *, workers: int, clock: Clock) -> Gate:
+    def gate(
+        self,
+        model: Model,
+        default_in_flight: int,
+        *,
+        workers: int,
+        clock: Clock,
+        shared: SharedLimits | None = None,
+    ) -> Gate:
         """The gate of a model. Where two `Model`s of one account name different limits, the lower one holds.
 
         Args:
@@ -32,6 +41,7 @@ class Limits:
             default_in_flight: most calls in flight in this process where the model does not say.
             workers: processes among which what the model says is divided.
             clock: time.
+            shared: where limits per minute are counted for all processes; None divides them.
         """
         key = (
             model.spec,
@@ -49,7 +59,9 @@ class Limits:
             share = None if model.max_in_flight is None else max(1, model.max_in_flight // workers)
             gate = self._gates.get(account)
             if gate is None:
-                gate = self._gates[account] = Gate(share or default_in_flight, workers, clock)
+                told = " ".join(filter(None, account[:3]))
+                gate = Gate(share or default_in_flight, workers, clock, account=told, shared=shared)
+                self._gates[account] = gate
             gate.tighten(model, share)
             self._known[key] = gate
         return gate

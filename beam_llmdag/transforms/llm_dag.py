@@ -18,9 +18,9 @@ from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
-from beam_llmdag.transforms.checks import check_budget, check_pickling
+from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
-from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
+from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.transforms.workers import worker_processes
@@ -77,6 +77,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         most_in_flight: items on their way per DoFn instance. Calls have limits of their own, see `Model`.
         workers: processes that make calls at the same time: a `Model`'s limits are divided among them. By default what
             the pipeline's options say, see `beam_llmdag.transforms.workers`; 1 where they do not.
+        shared_limits: URL of a Redis server that counts the limits per minute for all processes exactly, in place of a
+            part for each. `$NAME` in it is an environment variable of the worker. Needs the extra `redis`.
         clock: where time comes from, for tests.
         run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
@@ -97,6 +99,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         retry: RetryPolicy | None = None,
         most_in_flight: int = 1000,
         workers: int | None = None,
+        shared_limits: str | None = None,
         clock: Clock | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -109,6 +112,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         if workers is not None and workers < 1:
             raise GraphError(f"workers must be at least 1, not {workers}")
         check_budget(dag, budget_usd)
+        check_shared_limits(shared_limits)
         self._dag = dag
         self._plan = plan
         self._strict = strict
@@ -117,6 +121,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         self._retry = retry or RetryPolicy()
         self._most_in_flight = most_in_flight
         self._workers = workers
+        self._shared_limits = shared_limits
         self._clock = clock or SystemClock()
         self._run_id = run_id
 
@@ -134,6 +139,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             clock=self._clock,
             run_id=self._run_id or uuid.uuid4().hex,
             workers=self._workers or worker_processes(elements.pipeline.options),
+            shared_limits=self._shared_limits,
         )
         kind = self._plan
         if kind == "auto":
@@ -161,10 +167,12 @@ class _Wiring:
         duplicates: list[PCollection[Any]] = []
         unusable = [read[UNUSABLE]]
         if elements.is_bounded:
-            unique = read.rows | "Unique ids" >> UniqueRows(self._config, self._item_dimensions())
+            dimensions = self._item_dimensions()
+            unique = read.rows | "Unique ids" >> UniqueRows(self._config, dimensions)
             self._first[None] = unique.rows
-            duplicates.append(unique[DUPLICATES])
-            unusable.append(unique[UNUSABLE])
+            if not dimensions:  # else they go along with the others
+                duplicates.append(unique[DUPLICATES])
+                unusable.append(unique[UNUSABLE])
         for stage in self._plan.stages:
             self._wire_stage(stage)
         return self._results(duplicates, unusable)
@@ -193,17 +201,19 @@ class _Wiring:
             space: self._joined(f"end of {space or 'items'}", space, leaves)
             for space, leaves in self._plan.leaves.items()
         }
-        items = spaces.pop(None)
-        if duplicates:
-            items = (items, *duplicates) | "All items" >> beam.Flatten()
-        pipeline = items.pipeline
+        items = self._flat("All items", [spaces.pop(None), *duplicates])
         answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
-        globals_ = answers | "Globals" >> beam.Flatten(pipeline=pipeline).with_output_types(Result)
+        globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
         regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        results = [rows | f"Results of {name}" >> ResultsOf() for name, rows in {"items": items, **regrouped}.items()]
-        every = (*results, globals_) | "All results" >> beam.Flatten()
-        failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
-        return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
+        answered = {"items": items, **regrouped, **({"globals": globals_} if answers else {})}
+        bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
+        failures = self._flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
+        return Results(items, globals_, failures, self._flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
+
+    @staticmethod
+    def _flat(label: str, parts: list[PCollection[Any]]) -> Any:
+        """All of them as one. Some runners write every element of a Flatten down and read it again."""
+        return parts[0] if len(parts) == 1 else parts | label >> beam.Flatten()
 
     def _item_dimensions(self) -> tuple[str, ...]:
         """Dimensions of the items that went in."""
