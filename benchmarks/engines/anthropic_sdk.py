@@ -41,7 +41,8 @@ async def _run(client: anthropic.AsyncAnthropic, task: Task, watch: Watch) -> in
                 messages=[{"role": "user", "content": step.prompt(content, answers)}],
                 output_config={"format": {"type": "json_schema", "schema": schemas[step.name]}},
             )
-        answers[step.name] = step.output.model_validate_json(message.content[0].text).model_dump()
+        text = next(block.text for block in message.content if block.type == "text")
+        answers[step.name] = step.output.model_validate_json(text).model_dump()
 
     async def walk(content: str) -> bool:
         answers: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""async-batch-llm: `process_prompts` with the SDK's client as a `CallableStrategy`, a level of the graph after the other.
+"""async-batch-llm: `process_prompts` with the SDK's client as a `CallableStrategy`, a level after the other.
 
 The package has no Anthropic model of its own: its README says to wrap one's client. The client's retries are off, since
 the package makes its own. After a 429 the package pauses for 300 seconds by default, also where the vendor says
