@@ -3,8 +3,8 @@
     --environment_type=PROCESS --environment_config='{"command": "/path/to/.venv/bin/llmdag-boot"}'
 
 The worker runs in the Python environment of this program. What the job stages (`--setup_file`, `--extra_package`,
-`--requirements_file`, the main session) is installed into a folder of this one worker; Beam's plain PROCESS and EXTERNAL
-workers do not do that. Dependencies of what is staged are not installed: they must be in the environment.
+`--requirements_file`, the main session) is installed into a folder of this one worker; Beam's plain PROCESS and
+EXTERNAL workers do not do that. Dependencies of what is staged are not installed: they must be in the environment.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", required=True, help="name of the worker")
     parser.add_argument("--provision_endpoint", required=True, help="where the runner tells all the rest")
     for name in ("logging", "artifact", "control"):
-        parser.add_argument(f"--{name}_endpoint", default="", help=f"for runners that do not tell their {name} endpoint")
+        parser.add_argument(
+            f"--{name}_endpoint", default="", help=f"for runners that do not tell their {name} endpoint"
+        )
     parser.add_argument("--semi_persist_dir", default="", help="folder for what the job stages; default: the temporary")
     return parser
 
@@ -104,6 +106,7 @@ def _metadata(worker_id: str) -> list[tuple[str, str]]:
 
 def _own_folder(parent: Path) -> Path:
     """A new folder for this worker. Folders of workers that have ended, killed ones too, are removed."""
+    parent.mkdir(parents=True, exist_ok=True)
     for old in parent.glob(f"{_FOLDER}*"):
         if not _in_use(old):
             shutil.rmtree(old, ignore_errors=True)

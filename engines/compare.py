@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ def different_files(expected: Path, found: Path) -> list[str]:
     """Files of two folders that are not the same byte for byte, and those that only one has; in words."""
     here, there = _files(expected), _files(found)
     return [
-        f"{name} is missing" if name not in there else f"{name} is not expected" if name not in here else f"{name} differs"
+        f"{name} is missing"
+        if name not in there
+        else f"{name} is not expected"
+        if name not in here
+        else f"{name} differs"
         for name in sorted(here.keys() | there.keys())
         if here.get(name) != there.get(name)
     ]
@@ -29,18 +34,12 @@ def different_rows(expected: Path, found: Path) -> list[str]:
 
     Not compared is what a repeated call may change: whether an answer came from the store, and what it cost then.
     """
-    here, there = _answers(expected), _answers(found)
-    ids = {row_id for row_id, _ in here}
-    found_ids = [row_id for row_id, _ in there]
-    problems = [f"item {row_id!r} is lost" for row_id in sorted(ids - set(found_ids))]
-    problems += [f"item {row_id!r} came {found_ids.count(row_id)} times" for row_id in _repeated(found_ids)]
-    answers = dict(here)
-    problems += [f"item {row_id!r} has other answers" for row_id, row in there if answers.get(row_id) != row]
+    wanted, rows = dict(_answers(expected)), _answers(found)
+    came = Counter(row_id for row_id, _ in rows)
+    problems = [f"item {row_id!r} is lost" for row_id in sorted(wanted.keys() - came.keys())]
+    problems += [f"item {row_id!r} came {times} times" for row_id, times in sorted(came.items()) if times > 1]
+    problems += [f"item {row_id!r} has other answers" for row_id, row in rows if wanted.get(row_id) != row]
     return problems
-
-
-def _repeated(ids: list[str]) -> list[str]:
-    return sorted({row_id for row_id in ids if ids.count(row_id) > 1})
 
 
 def _answers(folder: Path) -> list[tuple[str, dict[str, Any]]]:

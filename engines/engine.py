@@ -25,11 +25,13 @@ class Engine(ABC):
     Attributes:
         name: for tables.
         processes: worker processes of a job, each with limits of its own.
-        survives: whether a job goes on when a worker was killed; if not, it fails at once.
+        own_workers: whether it starts workers by a command, which then do not have the submitting process' variables.
+        survives: whether a job goes on when a worker was killed; if not, it fails, or waits for ever.
     """
 
     name: str
     processes = 1
+    own_workers = False
     survives = False
 
     def __enter__(self) -> Engine:
@@ -39,8 +41,15 @@ class Engine(ABC):
         return None
 
     @abstractmethod
+    def runner_options(self) -> list[str]:
+        """Beam's options that send a job there."""
+
     def options(self, environment: Mapping[str, str]) -> list[str]:
-        """Beam's options for a job whose workers have the variables `environment`."""
+        """Beam's options for a job whose workers have the variables `environment`, as the process that submits has."""
+        if not self.own_workers:
+            return self.runner_options()
+        config = json.dumps({"command": boot_program(), "env": dict(environment)})
+        return [*self.runner_options(), "--environment_type=PROCESS", f"--environment_config={config}"]
 
     def missing(self) -> str | None:
         """What it needs and is not there; None if it can run."""
@@ -52,7 +61,7 @@ class DirectRunner(Engine):
 
     name = "DirectRunner"
 
-    def options(self, environment: Mapping[str, str]) -> list[str]:
+    def runner_options(self) -> list[str]:
         """See `Engine`."""
         return []
 
@@ -63,8 +72,8 @@ class DirectProcesses(Engine):
     name = "DirectRunner, 2 processes"
     processes = 2
 
-    def options(self, environment: Mapping[str, str]) -> list[str]:
-        """See `Engine`. The workers have the variables of the process that submits."""
+    def runner_options(self) -> list[str]:
+        """See `Engine`."""
         return ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 
 
@@ -72,10 +81,11 @@ class Prism(Engine):
     """Prism with a worker in a process of its own."""
 
     name = "Prism"
+    own_workers = True
 
-    def options(self, environment: Mapping[str, str]) -> list[str]:
+    def runner_options(self) -> list[str]:
         """See `Engine`."""
-        return ["--runner=PrismRunner", f"--prism_location={prism_program()}", *_process_workers(environment)]
+        return ["--runner=PrismRunner", f"--prism_location={prism_program()}"]
 
     def missing(self) -> str | None:
         """See `Engine`."""
@@ -92,6 +102,7 @@ class Flink(Engine):
 
     name = "Flink"
     processes = 2
+    own_workers = True
     survives = True
 
     def __init__(self, folder: Path, *, rest_port: int = 0) -> None:
@@ -110,10 +121,10 @@ class Flink(Engine):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def options(self, environment: Mapping[str, str]) -> list[str]:
+    def runner_options(self) -> list[str]:
         """See `Engine`."""
         slots = self.cluster.task_managers * self.cluster.slots
-        return [*self._server.options, f"--parallelism={slots}", *_process_workers(environment)]
+        return [*self._server.options, f"--parallelism={slots}"]
 
     def missing(self) -> str | None:
         """See `Engine`."""
@@ -136,8 +147,3 @@ def boot_program() -> str:
     if not program.exists():
         raise EngineError(f"there is no {program}: install the package into this environment, `make install`")
     return str(program)
-
-
-def _process_workers(environment: Mapping[str, str]) -> list[str]:
-    config = json.dumps({"command": boot_program(), "env": dict(environment)})
-    return ["--environment_type=PROCESS", f"--environment_config={config}"]

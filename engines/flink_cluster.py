@@ -1,7 +1,7 @@
 """A standalone Flink cluster on this machine: one JobManager and two TaskManagers, each a JVM of its own.
 
-    python -m engines.flink_cluster start     # the UI is at http://127.0.0.1:8081
-    python -m engines.flink_cluster stop
+python -m engines.flink_cluster start     # the UI is at http://127.0.0.1:8081
+python -m engines.flink_cluster stop
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import urllib.request
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,14 +33,18 @@ _MAIN_CLASSES = {
     "taskmanager": "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 }
 _JVM_OPTIONS = {_JOB_MANAGER: ["-Xmx512m"], "taskmanager": ["-Xmx512m", "-XX:MaxDirectMemorySize=256m"]}
-_PACKAGES = (
-    "lang net io nio lang.reflect text time util util.concurrent util.concurrent.atomic util.concurrent.locks"
-).split()
 _OPENED = [
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
     "--add-exports=java.management/sun.management=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _PACKAGES),
+    *(
+        f"--add-opens=java.base/java.{package}=ALL-UNNAMED"
+        for package in ("lang", "lang.reflect", "net", "io", "nio", "text", "time")
+    ),
+    *(
+        f"--add-opens=java.base/java.util{package}=ALL-UNNAMED"
+        for package in ("", ".concurrent", ".concurrent.atomic", ".concurrent.locks")
+    ),
 ]
 _LOGGING = """
 rootLogger.level = INFO
@@ -67,6 +72,7 @@ class FlinkCluster:
         self.slots = slots
         self._rest_port = rest_port
         self._started: dict[int, subprocess.Popen[bytes]] = {}
+        self._resources: dict[str, str] = {}
 
     def __enter__(self) -> FlinkCluster:
         self.start()
@@ -114,10 +120,13 @@ class FlinkCluster:
 
     def start_task_manager(self, number: int) -> None:
         """Starts one TaskManager, in place of one that has died, say; it registers by itself, seconds later."""
-        self._start(f"taskmanager-{number}")
+        name = f"taskmanager-{number}"
+        # another one each time, so that the JobManager does not take the new one for the old
+        resource = self._resources[name] = f"{name}-{uuid.uuid4().hex[:8]}"
+        self._start(name, "-D", f"taskmanager.resource-id={resource}")
 
     def wait_for_task_managers(self) -> None:
-        """Waits until all TaskManagers have registered.
+        """Waits until all TaskManagers that were started have registered, and those that have died are forgotten.
 
         Raises:
             EngineError: they do not.
@@ -147,6 +156,24 @@ class FlinkCluster:
         process.wait()
         return int(name.rpartition("-")[2])
 
+    def running_jobs(self) -> list[str]:
+        """Ids of the jobs that have not ended, those that are being restarted too.
+
+        Raises:
+            OSError: the JobManager does not answer.
+        """
+        ended = ("FINISHED", "FAILED", "CANCELED")
+        return [job["jid"] for job in self.get("/jobs/overview")["jobs"] if job["state"] not in ended]
+
+    def cancel(self, job: str) -> None:
+        """Asks for the end of a job.
+
+        Raises:
+            OSError: the JobManager does not answer.
+        """
+        request = urllib.request.Request(f"{self.ui}/jobs/{job}?mode=cancel", method="PATCH")
+        urllib.request.urlopen(request, timeout=_ANSWER_SECONDS).close()
+
     def get(self, path: str) -> Any:
         """What the REST API answers.
 
@@ -166,8 +193,6 @@ class FlinkCluster:
         command += [f"-Dlog4j.configurationFile=file:{self.settings_folder}/log4j2.properties"]
         command += ["-cp", class_path(flink_home(TOOLS)), _MAIN_CLASSES[kind]]
         command += ["--configDir", str(self.settings_folder), *arguments]
-        if kind != _JOB_MANAGER:
-            command += ["-D", f"taskmanager.resource-id={name}"]
         try:
             process = start(command, self.log(name))
         except FileNotFoundError:
@@ -198,9 +223,8 @@ class FlinkCluster:
             logs = ", ".join(str(self.log(name)) for name in sorted(missing))
             raise EngineError(f"{', '.join(sorted(missing))} of the Flink cluster has ended, see {logs}")
         with suppress(OSError):
-            overview = self.get("/overview")
-            expected = (self.task_managers, self.task_managers * self.slots)
-            return (overview["taskmanagers"], overview["slots-total"]) == expected
+            managers = {manager["id"]: manager["slotsNumber"] for manager in self.get("/taskmanagers")["taskmanagers"]}
+            return managers == dict.fromkeys(self._resources.values(), self.slots)
         return False
 
     def _settings(self, rpc_port: int) -> str:

@@ -1,4 +1,4 @@
-"""One run of an example pipeline in a process of its own, against a simulator in this one."""
+"""One run of a pipeline in a process of its own, against a simulator in this one."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class PipelineRun:
     """A pipeline that runs in a process of its own.
 
     Args:
-        pipeline: name of the module in `pipelines`.
+        module: of the pipeline, such as `pipelines.review_analysis`.
         options: of the pipeline and of Beam.
         folder: for the log, and for `output`.
         environment: variables of the process.
     """
 
-    pipeline: str
+    module: str
     options: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
@@ -49,7 +49,7 @@ class PipelineRun:
 
     @property
     def output(self) -> Path:
-        """Folder of the results."""
+        """Where the pipeline puts its results."""
         return self.folder / "output"
 
     @property
@@ -58,7 +58,7 @@ class PipelineRun:
         return self.folder / "log"
 
     def __enter__(self) -> PipelineRun:
-        command = [sys.executable, "-m", f"pipelines.{self.pipeline}", "--output", str(self.output), *self.options]
+        command = [sys.executable, "-m", self.module, "--output", str(self.output), *self.options]
         python_path = {"PYTHONPATH": str(ROOT)}  # the pipelines of this clone, whatever is installed
         self._process = start(command, self.log, {**python_path, **self.environment})
         return self
@@ -66,6 +66,12 @@ class PipelineRun:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             stop_group(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -89,5 +95,5 @@ class PipelineRun:
         begin = time.monotonic()
         if not self.succeeded(seconds):
             what = "still runs" if self.running else "failed"
-            raise EngineError(f"{self.pipeline} {what} after {seconds:g} s; the end of {self.log}:\n{log_end(self.log)}")
+            raise EngineError(f"{self.module} {what} after {seconds:g} s; the end of {self.log}:\n{log_end(self.log)}")
         return time.monotonic() - begin

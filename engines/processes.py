@@ -1,4 +1,4 @@
-"""Programs that run in the background: started with a log file, found by a mark in their environment, stopped for sure."""
+"""Programs in the background: started with a log file, found by a mark in their environment, stopped for sure."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def with_flink_defaults(args: Sequence[str]) -> list[str]:
 
     * `--execution_mode_for_batch=BATCH`: results of a step are on disk before the next step, so that less is run again
       when a worker dies.
-    * On a cluster (`--runner=FlinkRunner --flink_master=host:8081`) `--environment_type=PROCESS`: each TaskManager starts
-      its worker with `llmdag-boot`, at the same path as here. Otherwise Beam would want Docker there.
+    * On a cluster (`--runner=FlinkRunner --flink_master=host:8081`) `--environment_type=PROCESS`: each TaskManager
+      starts its worker with `llmdag-boot`, at the same path as here. Otherwise Beam would want Docker there.
     """
     options = PipelineOptions(list(args))
     runner = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower().removesuffix("runner")

@@ -67,7 +67,9 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
     parser.add_argument(
-        "--store", metavar="FILE", help="keep paid answers in this file, which all workers must reach, and use them again"
+        "--store",
+        metavar="FILE",
+        help="keep paid answers in this file, which all workers must reach, and use them again",
     )
     own, beam_args = parser.parse_known_args(argv)
     options = PipelineOptions(with_flink_defaults(beam_args))
