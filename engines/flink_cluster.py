@@ -20,7 +20,7 @@ from engines.flink_distribution import class_path, flink_home
 from engines.pipeline_run import ROOT
 from engines.processes import EngineError, free_ports, start, stop_group, wait_until
 
-__all__ = ["TOOLS", "FlinkCluster", "main"]
+__all__ = ["OPENED", "TOOLS", "FlinkCluster", "main"]
 
 TOOLS = ROOT / ".tools"
 
@@ -32,8 +32,8 @@ _MAIN_CLASSES = {
     _JOB_MANAGER: "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
     "taskmanager": "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 }
-_JVM_OPTIONS = {_JOB_MANAGER: ["-Xmx512m"], "taskmanager": ["-Xmx512m", "-XX:MaxDirectMemorySize=256m"]}
-_OPENED = [
+_JVM_OPTIONS = {_JOB_MANAGER: ["-Xmx1g"], "taskmanager": ["-Xmx1g", "-XX:MaxDirectMemorySize=512m"]}
+OPENED = [
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
     "--add-exports=java.management/sun.management=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
@@ -46,6 +46,8 @@ _OPENED = [
         for package in ("", ".concurrent", ".concurrent.atomic", ".concurrent.locks")
     ),
 ]
+"""Options of a JVM: packages of Java that Flink looks into."""
+
 _LOGGING = """
 rootLogger.level = INFO
 rootLogger.appenderRef.stdout.ref = Stdout
@@ -95,6 +97,11 @@ class FlinkCluster:
     def settings_folder(self) -> Path:
         """Folder of Flink's `config.yaml`."""
         return self.folder / "conf"
+
+    @property
+    def logging_option(self) -> str:
+        """Option of a JVM, so that it prints a log."""
+        return f"-Dlog4j.configurationFile=file:{self.settings_folder}/log4j2.properties"
 
     def start(self) -> None:
         """Starts all and waits until every TaskManager has registered; leaves nothing behind when that fails.
@@ -149,8 +156,14 @@ class FlinkCluster:
         return found
 
     def kill_task_manager(self, pid: int) -> int:
-        """`kill -9` of a TaskManager that this object started, without its workers; returns its number."""
-        name = next(name for name, running in self.processes().items() if running == pid)
+        """`kill -9` of a TaskManager that this object started, without its workers; returns its number.
+
+        Raises:
+            EngineError: it is none.
+        """
+        name = next((name for name, running in self.processes().items() if running == pid), "")
+        if not name.startswith("taskmanager"):
+            raise EngineError(f"process {pid} is no TaskManager of the cluster in {self.folder}")
         process = self._started[pid]
         process.kill()
         process.wait()
@@ -189,8 +202,7 @@ class FlinkCluster:
 
     def _start(self, name: str, *arguments: str) -> None:
         kind = name.partition("-")[0]
-        command = ["java", *_JVM_OPTIONS[kind], *_OPENED, self._mark]
-        command += [f"-Dlog4j.configurationFile=file:{self.settings_folder}/log4j2.properties"]
+        command = ["java", *_JVM_OPTIONS[kind], *OPENED, self._mark, self.logging_option]
         command += ["-cp", class_path(flink_home(TOOLS)), _MAIN_CLASSES[kind]]
         command += ["--configDir", str(self.settings_folder), *arguments]
         try:
@@ -243,13 +255,15 @@ class FlinkCluster:
             "taskmanager.numberOfTaskSlots": self.slots,
             # Flink's scripts compute these from one number; without the scripts all of them are needed
             "taskmanager.cpu.cores": float(self.slots),
-            "taskmanager.memory.task.heap.size": "384m",
+            "taskmanager.memory.task.heap.size": "896m",
             "taskmanager.memory.task.off-heap.size": "64m",
             "taskmanager.memory.framework.heap.size": "128m",
             "taskmanager.memory.framework.off-heap.size": "128m",
-            "taskmanager.memory.managed.size": "256m",
-            "taskmanager.memory.network.min": "64m",
-            "taskmanager.memory.network.max": "64m",
+            "taskmanager.memory.managed.size": "512m",
+            "taskmanager.memory.network.min": "256m",
+            "taskmanager.memory.network.max": "256m",
+            # a pipeline with many groupings has many exchanges at once, and all of them want buffers
+            "taskmanager.network.sort-shuffle.min-buffers": 64,
             "taskmanager.memory.jvm-metaspace.size": "192m",
             "taskmanager.memory.jvm-overhead.min": "192m",
             "taskmanager.memory.jvm-overhead.max": "192m",
@@ -257,6 +271,7 @@ class FlinkCluster:
             "cluster.registration.error-delay": 1000,
             "heartbeat.interval": 1000,
             "heartbeat.timeout": 10000,
+            "pekko.ask.timeout": "60 s",  # a busy machine is no dead one
             # a new TaskManager needs its time: with few attempts a job fails before it is there
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 100,

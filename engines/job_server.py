@@ -11,7 +11,7 @@ from pathlib import Path
 
 from apache_beam.runners.portability.job_server import JavaJarJobServer
 
-from engines.flink_cluster import FlinkCluster
+from engines.flink_cluster import OPENED, FlinkCluster
 from engines.flink_distribution import FLINK_VERSION, class_path
 from engines.processes import EngineError, free_ports, start, stop_group, wait_until
 
@@ -108,7 +108,7 @@ class JobServer:
         if not any(_contains(jar, _FLINK_ENTRY) for jar in jars.split(os.pathsep)):
             jars = os.pathsep.join([jars, class_path(self._home)])
         return [
-            *("java", "-Xmx768m", "-cp", jars, _MAIN_CLASS),
+            *("java", "-Xmx768m", *OPENED, self._cluster.logging_option, "-cp", jars, _MAIN_CLASS),
             *("--flink-master", self._cluster.rest_address),
             *("--flink-conf-dir", str(self._cluster.settings_folder)),
             *("--job-host", _HOST),

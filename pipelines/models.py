@@ -52,11 +52,7 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     gold = gold_path(settings.input)
     with Simulator(answers=load_rules(gold) if gold.exists() else None) as simulator:
         models = _models(settings)
-        yield Models(
-            first=_simulated(models.first, simulator),
-            main=_simulated(models.main, simulator),
-            store=settings.store or False,
-        )
+        yield Models(first=_simulated(models.first, simulator), main=_simulated(models.main, simulator), store=False)
 
 
 def gold_path(input_path: str) -> Path:

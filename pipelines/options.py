@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.flink_options import with_flink_defaults
+from pipelines.runner_options import with_runner_defaults
 
 __all__ = ["Settings", "parse_settings"]
 
@@ -72,7 +72,7 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
         help="keep paid answers in this file, which all workers must reach, and use them again",
     )
     own, beam_args = parser.parse_known_args(argv)
-    options = PipelineOptions(with_flink_defaults(beam_args))
+    options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER
     return Settings(**vars(own)), options
