@@ -203,6 +203,7 @@ class FlinkCluster:
     def _start(self, name: str, *arguments: str) -> None:
         kind = name.partition("-")[0]
         command = ["java", *_JVM_OPTIONS[kind], *OPENED, self._mark, self.logging_option]
+        command += [f"-Dlog.file={self.log(name)}"]  # the UI shows it
         command += ["-cp", class_path(flink_home(TOOLS)), _MAIN_CLASSES[kind]]
         command += ["--configDir", str(self.settings_folder), *arguments]
         try:

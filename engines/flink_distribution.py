@@ -39,7 +39,11 @@ def flink_home(tools: Path) -> Path:
         with tarfile.open(sdist) as archive:
             archive.extractall(place, filter="data")
         [unpacked] = Path(place).glob("*/deps")
-        unpacked.rename(home)  # all at once: a download that was stopped leaves nothing half-made
+        try:
+            unpacked.rename(home)  # all at once: a download that was stopped leaves nothing half-made
+        except OSError:
+            if not home.exists():  # another process was faster
+                raise
     return home
 
 

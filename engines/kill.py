@@ -29,7 +29,7 @@ _MARK = "LLMDAG_ENGINES_RUN"
 _WORKER = "sdk_worker_main"
 _POLL_SECONDS = 0.01
 _AT_SHARE = 0.5
-_FAIL_SECONDS = 30.0
+_FAIL_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +117,15 @@ def _wait_for_calls(simulator: Simulator, calls: int, run: PipelineRun) -> None:
 
 
 def _kill(engine: Engine, target: Target, run: PipelineRun, mark: str) -> None:
-    workers = _workers(mark)
+    workers = _workers(mark) if engine.processes > 1 or engine.own_workers else [run.pid]
+    if not workers:
+        raise EngineError(f"{engine.name} has no worker process with {mark} in its environment; see {run.log}")
     if target == "TaskManager" and isinstance(engine, Flink):
         cluster = engine.cluster
         # what runs the cluster, Kubernetes for example, starts a new one
         cluster.start_task_manager(cluster.kill_task_manager(parent_of(workers[0])))
     else:
-        os.kill(workers[0] if workers else run.pid, signal.SIGKILL)
+        os.kill(workers[0], signal.SIGKILL)
 
 
 def _workers(mark: str) -> list[int]:

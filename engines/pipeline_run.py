@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def worker_environment(simulator: Simulator) -> dict[str, str]:
-    """Variables with which workers, wherever they are on this machine, ask `simulator`."""
+    """Variables with which workers anywhere on this machine run the code of this clone and ask `simulator`."""
     return {
+        "PYTHONPATH": str(ROOT),
         "ANTHROPIC_BASE_URL": simulator.base_url("anthropic"),
         "ANTHROPIC_API_KEY": "simulated",
         "OPENAI_BASE_URL": simulator.base_url("openai"),
@@ -59,8 +60,7 @@ class PipelineRun:
 
     def __enter__(self) -> PipelineRun:
         command = [sys.executable, "-m", self.module, "--output", str(self.output), *self.options]
-        python_path = {"PYTHONPATH": str(ROOT)}  # the pipelines of this clone, whatever is installed
-        self._process = start(command, self.log, {**python_path, **self.environment})
+        self._process = start(command, self.log, self.environment)
         return self
 
     def __exit__(self, *_: object) -> None:

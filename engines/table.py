@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from engines.compare import different_files
@@ -13,6 +14,7 @@ from engines.engine import DirectProcesses, DirectRunner, Engine, Flink, Prism
 from engines.flink_demo import EXAMPLES, run_example
 from engines.kill import KillOutcome, Target, kill_in_the_middle
 from engines.pipeline_run import ROOT
+from engines.processes import EngineError
 from engines.workload import Load, Workload, measure
 
 __all__ = ["BEGIN", "END", "kill_cell", "load_cells", "main", "with_table"]
@@ -66,19 +68,37 @@ def _row(engine: Engine, workload: Workload, expected: dict[str, Path], folder: 
     if missing is not None:
         return f"| {engine.name} | not run: {missing} | | | | |\n"
     with engine:
-        differences = [
-            problem
-            for name, output in expected.items()
-            for problem in different_files(output, run_example(name, engine, folder / name))
-        ]
-        load = measure(engine, workload, folder / "load")
+        same = _tried(lambda: _same_cell(engine, expected, folder))
+        load = _tried(lambda: load_cells(measure(engine, workload, folder / "load")), more_cells=2)
         targets: tuple[Target, ...] = ("worker", "TaskManager") if isinstance(engine, Flink) else ("worker",)
-        kills = [
-            kill_cell(target, kill_in_the_middle(engine, target, workload, folder / f"kill {target}"))
-            for target in targets
-        ]
-    same = "; ".join(differences) or "yes, both pipelines"
-    return f"| {engine.name} | {same} | {load_cells(load)} | {'; '.join(kills)} |\n"
+        kills = [_tried(partial(_kill_cell, engine, target, workload, folder)) for target in targets]
+    return f"| {engine.name} | {same} | {load} | {'; '.join(kills)} |\n"
+
+
+def _tried(cells: Callable[[], str], *, more_cells: int = 0) -> str:
+    """What was measured, or why not: one failure is a finding, and not the end of all other measurements."""
+    try:
+        return cells()
+    except EngineError as error:
+        print(error, flush=True)
+        first_line = str(error).partition("\n")[0]
+        return f"**{first_line}**{' |' * more_cells}"
+
+
+def _same_cell(engine: Engine, expected: dict[str, Path], folder: Path) -> str:
+    differences = [
+        problem
+        for name, output in expected.items()
+        for problem in different_files(output, run_example(name, engine, folder / name))
+    ]
+    return "; ".join(differences) or "yes, both pipelines"
+
+
+def _kill_cell(engine: Engine, target: Target, workload: Workload, folder: Path) -> str:
+    outcome = kill_in_the_middle(engine, target, workload, folder / f"kill {target}")
+    if isinstance(engine, Flink):
+        engine.cluster.wait_for_task_managers()
+    return kill_cell(target, outcome)
 
 
 def load_cells(load: Load) -> str:
