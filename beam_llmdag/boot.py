@@ -111,8 +111,9 @@ def _own_folder(parent: Path) -> Path:
         if not _in_use(old):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=parent))
-    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(folder / "lock", folder / _LOCK)  # locked before another worker that starts now can see it
     os.set_inheritable(lock, True)  # the worker has it until it ends, however it ends
     return folder
 

@@ -271,7 +271,7 @@ class FlinkCluster:
             "parallelism.default": self.task_managers * self.slots,
             "cluster.registration.error-delay": 1000,
             "heartbeat.interval": 1000,
-            "heartbeat.timeout": 10000,
+            "heartbeat.timeout": 30000,  # a process that has died is noticed by its closed connection, in seconds
             "pekko.ask.timeout": "60 s",  # a busy machine is no dead one
             # a new TaskManager needs its time: with few attempts a job fails before it is there
             "restart-strategy.type": "fixed-delay",

@@ -17,8 +17,8 @@ __all__ = ["PERMITS", "RUN_SECONDS", "Load", "Workload", "measure"]
 PERMITS = HttpProvider.default_in_flight
 """Calls that one worker process may have in flight."""
 
-RUN_SECONDS = 300.0
-"""How long a run may take; on Flink a killed TaskManager alone costs half a minute."""
+RUN_SECONDS = 900.0
+"""How long a run may take; on Flink each step starts workers, and a killed TaskManager costs half a minute."""
 
 _MODEL = "anthropic:claude-haiku-4-5"
 
