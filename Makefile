@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRISM := .tools/prism
 
-.PHONY: demo test check install clean
+.PHONY: demo test check install clean redis
 
 install: $(STAMP)
 
@@ -21,8 +21,14 @@ demo: $(STAMP)
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
 
-test: $(STAMP) $(PRISM)
+test: $(STAMP) $(PRISM) redis
 	$(BIN)/python -m pytest
+
+# A Redis server for the tests of shared limits, from Debian's package where that can be installed.
+redis:
+	@command -v redis-server > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+	    && echo "installing redis-server …" && apt-get update -qq && apt-get install -y -qq redis-server > /dev/null; } \
+	    || echo "no redis-server: the tests with Redis will skip"
 
 # Beam's Prism runner, for the tests that compare runners; without Go they skip and say so.
 $(PRISM):

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from beam_llmdag.breaker import Breaker, Verdict
 from beam_llmdag.budget import Budget
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError
-from beam_llmdag.given_up import GivenUp
-from beam_llmdag.limits import Limits
-from beam_llmdag.model import Answer, Model, Request
+from beam_llmdag.limits import Gate, Limits, Ticket
+from beam_llmdag.limits.shared import SharedLimits
+from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.output import read_answer
 from beam_llmdag.prices import PriceTable
+from beam_llmdag.prompt import estimated_tokens
 from beam_llmdag.providers.base import Provider
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
@@ -39,12 +41,14 @@ class Outcome:
         data: the validated answer; None if there is none.
         text: the answer as it came, good or not; None if none came.
         error: why there is no data.
+        breaker: why the call was not made at all, if that is because the model only fails at present.
     """
 
     attempt: Attempt
     data: Any = None
     text: str | None = None
     error: CallError | None = None
+    breaker: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,29 @@ class Attempts:
     Args:
         prices: what calls cost.
         budget: what they may cost.
-        limits: permits.
+        limits: when a call may go out.
+        workers: processes that share the limits.
+        shared: where they are counted for all processes, if anywhere.
         clock: time.
     """
 
-    def __init__(self, *, prices: PriceTable, budget: Budget, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        prices: PriceTable,
+        budget: Budget,
+        limits: Limits,
+        workers: int,
+        shared: SharedLimits | None,
+        clock: Clock,
+    ) -> None:
         self._prices = prices
         self._budget = budget
         self._limits = limits
+        self._workers = workers
+        self._shared = shared
         self._clock = clock
-        self._given_up = GivenUp(clock)
+        self._breaker = Breaker(clock)
 
     async def make(
         self,
@@ -100,24 +117,48 @@ class Attempts:
         """
         model = request.model
         asked = self._clock.monotonic()
-        async with self._limits.permits(model, provider.default_in_flight):
-            verdict = self._budget.check() or self._given_up.verdict(model)
-            if verdict is not None:
-                return Outcome(unsent(model.spec, verdict), error=verdict)
-            began = self._clock.monotonic()
+        gate = self._limits.gate(
+            model, provider.default_in_flight, workers=self._workers, clock=self._clock, shared=self._shared
+        )
+        try:
+            ticket = await gate.enter(_input_tokens(request) if gate.counts_tokens else 0.0)
+        except CallError as never:
+            return Outcome(unsent(model.spec, never), error=never)
+        try:
+            if (reason := self._reason_not_to(model)) is not None:
+                gate.give_back(ticket)
+                return reason
+            waited = ticket.sent_at - asked
             try:
                 said = await self._answer(provider, request, patience)
             except asyncio.CancelledError:
-                lost(self._attempt(model, None, _CANCELLED, began - asked, self._clock.monotonic() - began))
+                lost(self._attempt(model, None, _CANCELLED, waited, self._clock.monotonic() - ticket.sent_at))
                 raise
-            outcome = self._outcome(model, said, output, began - asked, self._clock.monotonic() - began)
+            outcome = self._outcome(model, said, output, waited, self._clock.monotonic() - ticket.sent_at)
+            self._learn(gate, ticket, model, said, outcome.attempt)
             await keep(outcome)
             return outcome
+        finally:
+            gate.leave(ticket)
+
+    def _reason_not_to(self, model: Model) -> Outcome | None:
+        """What stands for the call if it is not to be made."""
+        if (spent := self._budget.check()) is not None:
+            return Outcome(unsent(model.spec, spent), error=spent)
+        verdict = self._breaker.verdict(model)
+        if verdict is None:
+            return None
+        return Outcome(unsent(model.spec, verdict.error), error=verdict.error, breaker=verdict)
+
+    def _learn(self, gate: Gate, ticket: Ticket, model: Model, said: Answer | CallError, attempt: Attempt) -> None:
+        error = said if isinstance(said, CallError) else None
+        limits = said.limits if isinstance(said, Answer) else ()
+        self._breaker.learn(model, error, ticket.sent_at)
+        gate.learn(ticket, error, attempt.usage, limits)
 
     def _outcome(self, model: Model, said: Answer | CallError, output: Output, waited: float, took: float) -> Outcome:
         error = said if isinstance(said, CallError) else None
         answer = said if isinstance(said, Answer) else None
-        self._given_up.learn(model, error)
         data = None
         if answer is not None:
             try:
@@ -173,6 +214,11 @@ class Attempts:
             latency_seconds=took,
             waited_seconds=waited,
         )
+
+
+def _input_tokens(request: Request) -> float:
+    system = (Message("system", request.system),) if request.system else ()
+    return estimated_tokens((*system, *request.messages))
 
 
 _CANCELLED = CallError("timeout", "cancelled before an answer came")

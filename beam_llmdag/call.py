@@ -1,7 +1,7 @@
 """One question, asked well: store → attempts, each with its permit and time-out → fallbacks → store.
 
-`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a cancellation
-and a store that does not work.
+`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a
+cancellation, a store that does not work, and shared limits that have never worked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.limits import Limits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.prices import PriceTable
 from beam_llmdag.providers.base import ProviderFactory
@@ -86,6 +87,8 @@ class Caller:
         clock: time.
         rng: jitter.
         run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
+        workers: processes among which what the models say of their limits is divided.
+        shared: where their limits per minute are counted for all processes instead; None to divide them, too.
     """
 
     def __init__(
@@ -100,9 +103,18 @@ class Caller:
         clock: Clock,
         rng: random.Random,
         run_id: str,
+        workers: int = 1,
+        shared: SharedLimits | None = None,
     ) -> None:
         self._clients = Clients(providers, clock)
-        self._attempts = Attempts(prices=prices, budget=budget or Budget(None), limits=limits, clock=clock)
+        self._attempts = Attempts(
+            prices=prices,
+            budget=budget or Budget(None),
+            limits=limits,
+            workers=workers,
+            shared=shared,
+            clock=clock,
+        )
         self._store = store
         self._retry = retry
         self._clock = clock
@@ -119,6 +131,7 @@ class Caller:
 
         Raises:
             StoreError: the answer store does not work.
+            SharedLimitsError: limits cannot be counted for all processes.
         """
         self._open += 1
         self._idle.clear()
@@ -180,7 +193,8 @@ class Caller:
         asking = _Tries(question, Reply(), question.deadline_seconds)
         failures: list[tuple[str, CallError]] = []
         for index, request in enumerate(requests):
-            outcome = await self._ask_model(asking, request, None if keys is None else keys[index])
+            is_last = index == len(requests) - 1
+            outcome = await self._ask_model(asking, request, None if keys is None else keys[index], is_last)
             if outcome.error is None:
                 asking.reply.data, asking.reply.model = outcome.data, request.model.spec
                 return asking.reply
@@ -190,8 +204,11 @@ class Caller:
         asking.reply.error = _failure(failures, question.deadline_seconds if asking.time_is_up else None)
         return asking.reply
 
-    async def _ask_model(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
-        """Asks one model up to `attempts` times; returns what came of the last one."""
+    async def _ask_model(self, asking: _Tries, request: Request, key: str | None, is_last: bool) -> Outcome:
+        """Asks one model up to `attempts` times; returns what came of the last one.
+
+        A model that is left alone is waited for only if there is no other to ask.
+        """
         asked = request
         tries = 0
         while True:
@@ -205,6 +222,10 @@ class Caller:
             elif not self._retry.waits_for(error):
                 return outcome
             delay = self._retry.delay_seconds(tries, error, self._rng)
+            if outcome.breaker is not None:
+                if outcome.breaker.wait_seconds is None or not is_last:
+                    return outcome
+                delay += outcome.breaker.wait_seconds
             if asking.left_seconds is not None and delay >= asking.left_seconds:
                 return replace(outcome, error=_too_late(error))  # the next model may answer in the time that is left
             if delay > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock"]
@@ -22,8 +23,9 @@ class Clock(Protocol):
         """Lets `seconds` pass."""
 
 
+@dataclass(frozen=True)
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of the machine. All of them are equal."""
 
     def now(self) -> float:
         """Seconds since 1970-01-01 UTC."""

@@ -10,11 +10,24 @@ from typing import Any, Literal, get_args
 from beam_llmdag.errors import GraphError
 from beam_llmdag.usage import Usage
 
-__all__ = ["Answer", "Effort", "Image", "Message", "Model", "Request", "Role", "Stop", "WireSchema"]
+__all__ = [
+    "Answer",
+    "Effort",
+    "Image",
+    "LimitKind",
+    "LimitState",
+    "Message",
+    "Model",
+    "Request",
+    "Role",
+    "Stop",
+    "WireSchema",
+]
 
 Effort = Literal["minimal", "low", "medium", "high"]
 Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal"]
+LimitKind = Literal["requests", "input_tokens", "output_tokens", "tokens"]
 
 _SPEC = re.compile(r"[^\s:]+:\S+(?: +\S+)*")
 
@@ -34,7 +47,12 @@ class Model:
         effort: how much a reasoning model may think; None leaves the vendor's default.
         timeout_seconds: longest wait for one answer, after a permit was had.
         attempts: tries per request, the first included.
-        max_in_flight: calls in flight per worker process; None leaves the provider's default.
+        max_in_flight: most calls in flight, of all worker processes together; None leaves the provider's default, which
+            is per process.
+        requests_per_minute: most requests within any 60 seconds, of all worker processes together; None sets no limit
+            beyond what the vendor is found to allow.
+        input_tokens_per_minute: most input tokens, in the same way; estimated before a call, corrected after.
+        output_tokens_per_minute: most output tokens, in the same way.
         base_url: another server that speaks the provider's protocol.
         api_key_env: environment variable that holds the key on the worker; None for the vendor's usual one.
         extra_body: more fields of the request's JSON body, sent as they are.
@@ -49,6 +67,9 @@ class Model:
     timeout_seconds: float = field(default=120.0, kw_only=True)
     attempts: int = field(default=4, kw_only=True)
     max_in_flight: int | None = field(default=None, kw_only=True)
+    requests_per_minute: int | None = field(default=None, kw_only=True)
+    input_tokens_per_minute: int | None = field(default=None, kw_only=True)
+    output_tokens_per_minute: int | None = field(default=None, kw_only=True)
     base_url: str | None = field(default=None, kw_only=True)
     api_key_env: str | None = field(default=None, kw_only=True)
     extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)  # a dict has no hash
@@ -64,6 +85,9 @@ class Model:
             ("attempts", self.attempts, 1),
             ("max_tokens", self.max_tokens, 1),
             ("max_in_flight", self.max_in_flight, 1),
+            ("requests_per_minute", self.requests_per_minute, 1),
+            ("input_tokens_per_minute", self.input_tokens_per_minute, 1),
+            ("output_tokens_per_minute", self.output_tokens_per_minute, 1),
         ):
             if value is not None and value < least:
                 raise GraphError(f"model {self.spec!r}: {what} must be at least {least}, not {value}")
@@ -175,6 +199,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitState:
+    """What a vendor says of one of its rate limits, in the headers of a response.
+
+    Attributes:
+        kind: what is limited; `"tokens"` counts input and output together.
+        limit: the most there can be.
+        remaining: what is left.
+        reset_seconds: until it is at its limit again; None if that is not known well enough to reckon with.
+    """
+
+    kind: LimitKind
+    limit: int
+    remaining: int
+    reset_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a provider's model said.
 
@@ -185,6 +226,7 @@ class Answer:
         model_name: the model's name as the response gives it.
         request_id: the vendor's id of the request.
         refusal: the words of a refusal, where the API has a field for them.
+        limits: rate limits of which less than half is left.
     """
 
     text: str
@@ -193,3 +235,4 @@ class Answer:
     model_name: str | None = None
     request_id: str | None = None
     refusal: str | None = None
+    limits: tuple[LimitState, ...] = ()

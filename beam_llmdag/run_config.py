@@ -31,6 +31,8 @@ class RunConfig:
         budget_usd: what the calls of one worker process may cost; None for no limit.
         retry: when to try again.
         clock: where time comes from.
+        workers: processes among which limits are divided.
+        shared_limits: URL of the Redis server where limits per minute are counted instead; None to divide them, too.
     """
 
     dag: Dag
@@ -40,6 +42,8 @@ class RunConfig:
     budget_usd: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
+    workers: int = 1
+    shared_limits: str | None = None
 
 
 def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:

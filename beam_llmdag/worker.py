@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from beam_llmdag.budget import Budget
 from beam_llmdag.call import Caller
 from beam_llmdag.limits import Limits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.progress import Progress
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.sqlite_store import SqliteStore
@@ -27,8 +28,10 @@ class Worker:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
         self._limits = Limits()
+        self._reported_seconds = 0.0
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
+        self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
         self._progress: dict[str, Progress] = {}
         threading.Thread(target=self.loop.run_forever, name="llmdag-calls", daemon=True).start()
@@ -48,6 +51,8 @@ class Worker:
                     clock=config.clock,
                     rng=random.Random(),
                     run_id=config.run_id,
+                    workers=config.workers,
+                    shared=None if config.shared_limits is None else self._shared_limits(config.shared_limits),
                 )
                 run = self._runs[config.run_id] = _Run(caller, config.store)
             run.users += 1
@@ -63,9 +68,18 @@ class Worker:
             if run.users > 0:
                 return
             del self._runs[run_id]
+            if not self._runs:  # the next run may have other limits
+                self._limits, self._reported_seconds = Limits(), 0.0
             shared = any(other.store == run.store for other in self._runs.values())
             store = None if run.store is None or shared else self._stores.pop(run.store)
         asyncio.run_coroutine_threadsafe(_close(run.caller, store), self.loop).result(_CLOSE_SECONDS)
+
+    def throttled_seconds(self) -> int:
+        """Whole seconds in which limits held calls back and that nobody has been told of yet."""
+        with self._lock:
+            seconds = int(self._limits.throttled_seconds - self._reported_seconds)
+            self._reported_seconds += seconds
+            return seconds
 
     def progress(self, run_id: str) -> Progress:
         """How far the part of a run that is in this process has come."""
@@ -76,6 +90,14 @@ class Worker:
         """Drops the progress of a run that has ended."""
         with self._lock:
             self._progress.pop(run_id, None)
+
+    def _shared_limits(self, url: str) -> SharedLimits:
+        from beam_llmdag.limits.redis import RedisLimits  # its client is an extra
+
+        found = self._shared.get(url)
+        if found is None:
+            found = self._shared[url] = RedisLimits(url)
+        return found
 
     def _store(self, path: str) -> SqliteStore:
         return self._stores.setdefault(path, SqliteStore(path))

@@ -14,6 +14,7 @@ from beam_llmdag.call import Caller, Question, Reply
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.limits import Limits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Message, Model
 from beam_llmdag.prices import Price, PriceTable
 from beam_llmdag.providers.base import ProviderFactory
@@ -47,17 +48,22 @@ def make_caller(
     prices: dict[str, Any] | None = None,
     seed: int = 0,
     run_id: str | None = None,
+    limits: Limits | None = None,
+    workers: int = 1,
+    shared: SharedLimits | None = None,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
         providers=providers,
         prices=PriceTable(PRICES if prices is None else prices),
         store=store,
-        limits=Limits(),
+        limits=limits or Limits(),
         retry=retry or RetryPolicy(),
         clock=clock or FakeClock(),
         rng=random.Random(seed),
         run_id=run_id or f"run {next(_RUNS)}",
+        workers=workers,
+        shared=shared,
     )
 
 

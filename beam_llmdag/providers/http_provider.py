@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from beam_llmdag.clock import Clock, SystemClock
@@ -14,6 +15,7 @@ from beam_llmdag.providers.connections import never_sent, root_cause, timed_out
 from beam_llmdag.providers.dialects import VendorDialect, wire_schema
 from beam_llmdag.providers.failure import VendorError, failure, no_answer
 from beam_llmdag.providers.key_filter import KeyFilter
+from beam_llmdag.providers.limit_headers import limit_states
 from beam_llmdag.providers.reply import Reply, error_in
 from beam_llmdag.usage import Usage
 
@@ -66,7 +68,8 @@ class HttpProvider(ABC):
         answer = self._read(reply, usage) if isinstance(reply.body, Mapping) else None
         if answer is None:
             raise no_answer(reply)
-        return answer
+        limits = limit_states(reply.headers, self._clock.now())
+        return replace(answer, limits=limits) if limits else answer
 
     async def aclose(self) -> None:
         """See `Provider`."""

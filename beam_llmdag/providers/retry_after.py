@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-__all__ = ["retry_after_seconds"]
+__all__ = ["reset_seconds", "retry_after_seconds"]
 
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -43,7 +43,7 @@ def retry_after_seconds(headers: Mapping[str, str], body: Any, now: float) -> fl
     for delay in _retry_info(body):
         return delay
     resets = [
-        _until_reset(headers[when], now) for left, when in _LIMITS if headers.get(left) == "0" and when in headers
+        reset_seconds(headers[when], now) for left, when in _LIMITS if headers.get(left) == "0" and when in headers
     ]
     return max((reset for reset in resets if reset is not None), default=None)
 
@@ -72,7 +72,13 @@ def _retry_info(body: Any) -> Iterator[float]:
             yield seconds
 
 
-def _until_reset(text: str, now: float) -> float | None:
+def reset_seconds(text: str, now: float) -> float | None:
+    """Seconds until a limit is full again, from a duration with units or a moment; None for anything else.
+
+    Args:
+        text: value of a reset header.
+        now: seconds since 1970-01-01 UTC.
+    """
     duration = _duration(text.strip())
     if duration is not None:
         return duration

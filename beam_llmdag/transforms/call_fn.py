@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.typehints.decorators import IOTypeHints
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -14,7 +15,7 @@ from beam_llmdag.evaluate_global import Sides
 from beam_llmdag.result import Result
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.in_flight import InFlight
-from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.transforms.metrics import THROTTLED, DimensionMetrics
 from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.worker import this_worker
 
@@ -57,6 +58,7 @@ class CallFn(beam.DoFn):
         self._caller = worker.enter(self._config)
         self._progress = worker.progress(self._config.run_id)
         self._metrics = {name: DimensionMetrics(name) for name in self._dimensions}
+        self._throttling = ThrottlingSignaler(THROTTLED)
 
     def start_bundle(self) -> None:
         self._cancel()  # what a failed bundle left behind
@@ -96,6 +98,7 @@ class CallFn(beam.DoFn):
         self._flight = None
         for metrics in self._metrics.values():
             metrics.flush()
+        self._signal_throttling()
 
     def teardown(self) -> None:
         self._cancel()
@@ -112,6 +115,11 @@ class CallFn(beam.DoFn):
         self._progress.add(result)
         if result.status == "failed":
             stop_if_strict(self._config, result.message or result.dimension)
+
+    def _signal_throttling(self) -> None:
+        """Tells the runner how long limits held calls back: more workers would not have helped."""
+        if seconds := this_worker().throttled_seconds():
+            self._throttling.signal_throttled(seconds)
 
     def _cancel(self) -> None:
         if self._flight is not None:

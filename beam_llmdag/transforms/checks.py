@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 
 from apache_beam.internal import pickler
 
@@ -10,7 +11,7 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Function
 from beam_llmdag.errors import GraphError
 
-__all__ = ["check_budget", "check_pickling"]
+__all__ = ["check_budget", "check_pickling", "check_shared_limits"]
 
 
 def check_budget(dag: Dag, budget_usd: float | None) -> None:
@@ -48,3 +49,17 @@ def check_pickling(dag: Dag) -> None:
                 f"dimension {name!r} cannot be sent to workers: {type(error).__name__}: {error}. "
                 f"A function closes over a client or a file, say: make it in the function, or a module's global"
             ) from error
+
+
+def check_shared_limits(url: str | None) -> None:
+    """Checks that there is a client for the place where limits are counted.
+
+    Raises:
+        GraphError: the URL is none of Redis, or the extra is not installed.
+    """
+    if url is None:
+        return
+    if not url.startswith(("redis://", "rediss://", "$")):
+        raise GraphError("shared_limits is the URL of a Redis server, such as 'redis://host:6379/0'")
+    if find_spec("redis") is None:
+        raise GraphError("shared_limits needs a client for Redis: pip install 'beam-llmdag[redis]'")

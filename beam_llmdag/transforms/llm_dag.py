@@ -18,11 +18,12 @@ from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
-from beam_llmdag.transforms.checks import check_budget, check_pickling
+from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
+from beam_llmdag.transforms.workers import worker_processes
 from beam_llmdag.validation import item_spaces
 
 __all__ = ["LLMDag", "Results"]
@@ -73,7 +74,11 @@ class LLMDag(beam.PTransform[Any, Any]):
         budget_usd: dollars that the calls of one worker process may cost; what comes after that fails as `over_budget`.
             Every model named in the dag must have a price.
         retry: when to try a failed call again.
-        most_in_flight: items on their way per DoFn instance. Calls have limits per process, see `Model.max_in_flight`.
+        most_in_flight: items on their way per DoFn instance. Calls have limits of their own, see `Model`.
+        workers: processes that make calls at the same time: a `Model`'s limits are divided among them. By default what
+            the pipeline's options say, see `beam_llmdag.transforms.workers`; 1 where they do not.
+        shared_limits: URL of a Redis server that counts the limits per minute for all processes exactly, in place of a
+            part for each. `$NAME` in it is an environment variable of the worker. Needs the extra `redis`.
         clock: where time comes from, for tests.
         run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
@@ -93,6 +98,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         budget_usd: float | None = None,
         retry: RetryPolicy | None = None,
         most_in_flight: int = 1000,
+        workers: int | None = None,
+        shared_limits: str | None = None,
         clock: Clock | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -102,7 +109,10 @@ class LLMDag(beam.PTransform[Any, Any]):
             raise GraphError(f"plan is 'auto', 'staged' or 'pipelined', not {plan!r}")
         if most_in_flight < 1:
             raise GraphError(f"most_in_flight must be at least 1, not {most_in_flight}")
+        if workers is not None and workers < 1:
+            raise GraphError(f"workers must be at least 1, not {workers}")
         check_budget(dag, budget_usd)
+        check_shared_limits(shared_limits)
         self._dag = dag
         self._plan = plan
         self._strict = strict
@@ -110,6 +120,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         self._budget_usd = budget_usd
         self._retry = retry or RetryPolicy()
         self._most_in_flight = most_in_flight
+        self._workers = workers
+        self._shared_limits = shared_limits
         self._clock = clock or SystemClock()
         self._run_id = run_id
 
@@ -126,6 +138,8 @@ class LLMDag(beam.PTransform[Any, Any]):
             retry=self._retry,
             clock=self._clock,
             run_id=self._run_id or uuid.uuid4().hex,
+            workers=self._workers or worker_processes(elements.pipeline.options),
+            shared_limits=self._shared_limits,
         )
         kind = self._plan
         if kind == "auto":

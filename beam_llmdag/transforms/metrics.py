@@ -9,7 +9,10 @@ from apache_beam.metrics.metric import Metrics
 
 from beam_llmdag.result import Attempt, Result
 
-__all__ = ["DimensionMetrics", "namespace"]
+__all__ = ["THROTTLED", "DimensionMetrics", "namespace"]
+
+THROTTLED = "llmdag"
+"""Namespace of `cumulativeThrottlingSeconds`, Beam's own counter for time in which limits held calls back."""
 
 _MOST_UNTOLD = 50  # results: a counter of Beam's costs more than all the rest
 

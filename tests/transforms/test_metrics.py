@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from beam_llmdag import CallError, Dag, Item, Price, RetryPolicy, Usage
+from beam_llmdag import CallError, Dag, Item, Model, Price, RetryPolicy, Usage
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 
@@ -124,3 +124,16 @@ def test_usage_that_nobody_knows_is_unpriced(run: Any, used: Usage | None) -> No
     dag = dag_with([CallError("timeout", "late", usage=used)], attempts=1)
     outcome = run(dag, ONE)
     assert outcome.counters["analyze"].get("unpriced_calls", 0) == (1 if used is None else 0)
+
+
+def test_time_that_limits_took_is_reported_to_the_runner(run: Any, plan: str) -> None:
+    """11 requests at 6 a minute: 100 seconds of a clock that does not wait."""
+    dag = dag_with([answer("a", 10, 5)], model=Model("scripted:m", requests_per_minute=6))
+    outcome = run(dag, [{"id": str(n), "content": "x"} for n in range(11)], plan=plan, clock=FakeClock(), store=False)
+    assert outcome.counters[""] == {"cumulativeThrottlingSeconds": 100}
+    assert outcome.distributions["analyze"]["waiting_ms"].max == 100_000
+
+
+def test_a_run_that_no_limit_held_back_reports_none(run: Any, plan: str) -> None:
+    outcome = run(dag_with([answer("a", 10, 5)]), ONE, plan=plan, clock=FakeClock())
+    assert "" not in outcome.counters

@@ -1,0 +1,39 @@
+"""Calls in flight that a server bears, found from its overload and its silence."""
+
+from __future__ import annotations
+
+__all__ = ["Ceiling"]
+
+_KEPT = 0.7  # after a sign of overload
+_ROUNDS = 20  # of calls without one, until it is back at the top
+
+
+class Ceiling:
+    """The most calls in flight: cut by a share at a sign of overload, raised by a step while there is none.
+
+    Args:
+        top: where it starts, and the most it ever is.
+    """
+
+    __slots__ = ("_cut_at", "_value", "top")
+
+    def __init__(self, top: int) -> None:
+        self.top = top
+        self._value = float(top)
+        self._cut_at = -1.0
+
+    @property
+    def calls(self) -> int:
+        """The most calls in flight at present."""
+        return int(self._value)
+
+    def rise(self) -> None:
+        """A call was answered."""
+        if self._value < self.top:
+            self._value = min(self.top, self._value + max(1.0, self.top / _ROUNDS) / self._value)
+
+    def cut(self, sent_at: float, in_flight: int, now: float) -> None:
+        """A call that went out at `sent_at` met overload. Calls from before the last cut say nothing new."""
+        if sent_at >= self._cut_at:
+            self._value = max(1.0, _KEPT * min(self._value, in_flight))
+            self._cut_at = now
