@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import apache_beam as beam
@@ -170,10 +171,10 @@ class _Joined(beam.DoFn):
 class _PlaceOf(beam.DoFn):
     """`Row` → (id, the row with its place)."""
 
-    def process(
-        self, row: Row, timestamp: Any = beam.DoFn.TimestampParam, pane: Any = beam.DoFn.PaneInfoParam
-    ) -> Iterator[tuple[str, Placed]]:
-        yield row.item.id, ((timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index), row)
+    def process(self, row: Row, placed: Any = beam.DoFn.WindowedValueParam) -> Iterator[tuple[str, Placed]]:
+        pane = placed.pane_info
+        place = (placed.timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index)
+        yield row.item.id, (place, row)
 
 
 def _keyed() -> Any:
@@ -181,9 +182,14 @@ def _keyed() -> Any:
 
 
 def _restored(place: tuple[int, int, int, int], value: Row | Failure, window: BoundedWindow) -> WindowedValue:
-    micros, byte, index, nonspeculative_index = place
+    timestamp, pane = _time_and_pane(*place)
+    return WindowedValue(value, timestamp, (window,), pane)
+
+
+@lru_cache(maxsize=64)  # they are dear, and many rows have the same
+def _time_and_pane(micros: int, byte: int, index: int, nonspeculative_index: int) -> tuple[Timestamp, PaneInfo]:
     pane = PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
-    return WindowedValue(value, Timestamp(micros=micros), (window,), pane)
+    return Timestamp(micros=micros), pane
 
 
 def _identity(entry: Placed) -> tuple[Any, str]:
