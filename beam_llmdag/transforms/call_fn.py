@@ -21,10 +21,10 @@ from beam_llmdag.transforms.metrics import THROTTLED, DimensionMetrics
 from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.worker import this_worker
 
-__all__ = ["CallFn"]
+__all__ = ["CallFn", "Place"]
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where an element came from, and so where what is made of it belongs."""
 
     window: BoundedWindow
@@ -49,7 +49,7 @@ class CallFn(beam.DoFn):
         self._config = config
         self._dimensions = dimensions
         self._most_in_flight = most_in_flight
-        self._flight: InFlight[_Place, Any] | None = None
+        self._flight: InFlight[Place, Any] | None = None
 
     def answer(self, element: Any, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Any]:
         """What is to be done with an element: called on the bundle's thread, runs on the process' event loop."""
@@ -58,6 +58,14 @@ class CallFn(beam.DoFn):
     def results(self, made: Any) -> Iterable[Result]:
         """The new results in what `answer` made, to be counted."""
         raise NotImplementedError
+
+    def start(self, flight: InFlight[Place, Any], element: Any, place: Place, sides: Sides) -> None:
+        """Submits what is to be done with an element."""
+        flight.submit(place, self.answer(element, sides, self._caller))
+
+    def outputs(self, flight: InFlight[Place, Any], place: Place, made: Any) -> Iterable[Any]:
+        """What leaves the step once something that was submitted has ended; may submit more."""
+        return (WindowedValue(made, place.timestamp, (place.window,), place.pane),)
 
     def default_type_hints(self) -> IOTypeHints:
         """None: Beam would take the annotation of `**sides` for that of each side input."""
@@ -81,11 +89,11 @@ class CallFn(beam.DoFn):
         timestamp: Any = beam.DoFn.TimestampParam,
         pane: Any = beam.DoFn.PaneInfoParam,
         **sides: Any,
-    ) -> Iterator[WindowedValue]:
+    ) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        flight.submit(_Place(window, timestamp, pane), self.answer(element, named, self._caller))
+        self.start(flight, element, Place(window, timestamp, pane), named)
         try:
             yield from self._emit(flight)
             while flight.pending >= self._most_in_flight:
@@ -95,7 +103,7 @@ class CallFn(beam.DoFn):
             self._cancel()
             raise
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         try:
@@ -112,11 +120,11 @@ class CallFn(beam.DoFn):
         self._cancel()
         this_worker().leave(self._config.run_id)
 
-    def _emit(self, flight: InFlight[_Place, Any]) -> Iterator[WindowedValue]:
+    def _emit(self, flight: InFlight[Place, Any]) -> Iterator[Any]:
         for place, made in flight.ended():
             for result in self.results(made):
                 self._count(result)
-            yield WindowedValue(made, place.timestamp, (place.window,), place.pane)
+            yield from self.outputs(flight, place, made)
 
     def _count(self, result: Result) -> None:
         self._metrics[result.dimension].count(result)
