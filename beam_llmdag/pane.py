@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from beam_llmdag.call import Caller
@@ -46,7 +47,7 @@ class PaneWalk:
         """Group -> answer of a global, or the report of a regroup, in the order of the groups' names."""
         stage = self._stages[barrier]
         assert not isinstance(stage, ItemStage)
-        answers: Mapping[str, Result] = await self._result_of(self._once((barrier, 0), lambda: self._answer(stage)))
+        answers: Mapping[str, Result] = await self._result_of(self._once((barrier, 0), partial(self._answer, stage)))
         return answers
 
     async def new_rows(self, regroup: str) -> Sequence[Row]:
@@ -97,8 +98,10 @@ class PaneWalk:
     async def _joined(self, stages: Sequence[str], space: str | None, index: int) -> Row:
         """A row with the results of some item stages; it has those of the head from the start."""
         first = (await self._rows_of(space))[index]
-        named = [stage for name in stages if name not in self._head and isinstance(stage := self._stages[name], ItemStage)]
-        parts = [self._once((stage.name, index), lambda stage=stage: self._walk(stage, index)) for stage in named]
+        named = [
+            stage for name in stages if name not in self._head and isinstance(stage := self._stages[name], ItemStage)
+        ]
+        parts = [self._once((stage.name, index), partial(self._walk, stage, index)) for stage in named]
         results = dict(first.results)
         for part in parts:
             results.update((await self._result_of(part)).results)

@@ -63,8 +63,8 @@ class CallFn(beam.DoFn):
         """Submits what is to be done with an element."""
         flight.submit(place, self.answer(element, sides, self._caller))
 
-    def outputs(self, flight: InFlight[Place, Any], place: Place, made: Any) -> Iterable[Any]:
-        """What leaves the step once something that was submitted has ended; may submit more."""
+    def outputs(self, _: InFlight[Place, Any], place: Place, made: Any) -> Iterable[Any]:
+        """What leaves the step once something that was submitted has ended; may submit more to the first argument."""
         return (WindowedValue(made, place.timestamp, (place.window,), place.pane),)
 
     def default_type_hints(self) -> IOTypeHints:

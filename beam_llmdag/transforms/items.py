@@ -20,7 +20,7 @@ from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.metrics import DimensionMetrics
 from beam_llmdag.transforms.strict import stop_if_strict
 
-__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "RowsOf", "UniqueRows"]
+__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "keyed_by_id", "place_of"]
 
 DUPLICATES = "duplicates"
 """Tag of rows that are kept out of the dag because their id is not unique."""
@@ -81,7 +81,7 @@ class UniqueRows(beam.PTransform[Any, Any]):
     def expand(self, rows: PCollection[Any]) -> Any:
         unique = beam.ParDo(_Unique(self._config, self._dimensions))
         unique = unique.with_output_types(Row, **{DUPLICATES: Row, UNUSABLE: Failure})
-        grouped = rows | "Key" >> _keyed() | "Group" >> beam.GroupByKey()
+        grouped = rows | "Key" >> keyed_by_id() | "Group" >> beam.GroupByKey()
         return grouped | "Unique" >> unique.with_outputs(DUPLICATES, UNUSABLE, main="rows")
 
 
@@ -137,7 +137,7 @@ class JoinRows(beam.PTransform[Any, Any]):
     def expand(self, branches: Sequence[PCollection[Any]]) -> Any:
         if len(branches) == 1:
             return branches[0]
-        keyed = [rows | f"Key {index}" >> _keyed() for index, rows in enumerate(branches)]
+        keyed = [rows | f"Key {index}" >> keyed_by_id() for index, rows in enumerate(branches)]
         joined = tuple(keyed) | "Join" >> beam.CoGroupByKey()
         return joined | "Merge" >> beam.ParDo(_Joined()).with_output_types(Row)
 
@@ -166,14 +166,20 @@ class _PlaceOf(beam.DoFn):
         yield row.item.id, ((timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index), row)
 
 
-def _keyed() -> Any:
+def keyed_by_id() -> Any:
+    """A transform: `Row` → (id, the row with its place)."""
     return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, tuple[tuple[int, int, int, int], Row]])
 
 
+def place_of(placed: tuple[tuple[int, int, int, int], Any]) -> tuple[Timestamp, PaneInfo]:
+    """Timestamp and pane that a row had before it was grouped."""
+    micros, byte, index, nonspeculative_index = placed[0]
+    return Timestamp(micros=micros), PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
+
+
 def _restored(place: tuple[int, int, int, int], value: Row | Failure, window: BoundedWindow) -> WindowedValue:
-    micros, byte, index, nonspeculative_index = place
-    pane = PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
-    return WindowedValue(value, Timestamp(micros=micros), (window,), pane)
+    timestamp, pane = place_of((place, value))
+    return WindowedValue(value, timestamp, (window,), pane)
 
 
 def _identity(entry: Placed) -> tuple[Any, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
@@ -13,7 +15,17 @@ from apache_beam.runners.runner import PipelineRunner
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
-from beam_llmdag.plan import GlobalStage, ItemStage, Plan, PlanKind, RegroupStage, Stage, make_plan
+from beam_llmdag.plan import (
+    GlobalStage,
+    ItemStage,
+    Plan,
+    PlanKind,
+    RegroupStage,
+    Stage,
+    has_barrier,
+    head_of,
+    make_plan,
+)
 from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
@@ -21,6 +33,7 @@ from beam_llmdag.transforms import coders
 from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
+from beam_llmdag.transforms.panes import AGAIN, GLOBALS, AnswerPanes, rows_end_in_head
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.transforms.workers import worker_processes
@@ -171,9 +184,31 @@ class _Wiring:
             self._first[None] = unique.rows
             duplicates.append(unique[DUPLICATES])
             unusable.append(unique[UNUSABLE])
+        if not elements.is_bounded and self._plan.kind == "pipelined" and has_barrier(self._plan):
+            return self._panes(unusable)
         for stage in self._plan.stages:
             self._wire_stage(stage)
-        return self._results(duplicates, unusable)
+        spaces = {
+            space: self._joined(f"end of {space or 'items'}", space, leaves)
+            for space, leaves in self._plan.leaves.items()
+        }
+        items = spaces.pop(None)
+        if duplicates:
+            items = (items, *duplicates) | "All items" >> beam.Flatten()
+        answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
+        globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
+        regrouped = {name: rows for name, rows in spaces.items() if name is not None}
+        return _results(items, globals_, regrouped, unusable)
+
+    def _panes(self, unusable: list[PCollection[Any]]) -> Results:
+        """Unbounded input: item dimensions as items come, the rest per window and pane."""
+        rows = self._first[None]
+        for stage in head_of(self._plan):
+            rows = rows | stage.name >> AnswerItems(self._config, stage, {}, self._most_in_flight)
+        made = rows | "Panes" >> AnswerPanes(self._config, self._plan, self._most_in_flight)
+        items = rows if rows_end_in_head(self._plan) else made.rows
+        regrouped = {name: made[name] for name in self._plan.leaves if name is not None}
+        return _results(items, made[GLOBALS], regrouped, unusable, {"answers made again": made[AGAIN]})
 
     def _wire_stage(self, stage: Stage) -> None:
         sides = {name: self._answers[name] for name in stage.sides}
@@ -194,23 +229,6 @@ class _Wiring:
             return self._first[space]
         return tuple(self._rows[name] for name in branches) | f"Rows for {label}" >> JoinRows()
 
-    def _results(self, duplicates: list[PCollection[Any]], unusable: list[PCollection[Any]]) -> Results:
-        spaces = {
-            space: self._joined(f"end of {space or 'items'}", space, leaves)
-            for space, leaves in self._plan.leaves.items()
-        }
-        items = spaces.pop(None)
-        if duplicates:
-            items = (items, *duplicates) | "All items" >> beam.Flatten()
-        pipeline = items.pipeline
-        answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
-        globals_ = answers | "Globals" >> beam.Flatten(pipeline=pipeline).with_output_types(Result)
-        regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        results = [rows | f"Results of {name}" >> ResultsOf() for name, rows in {"items": items, **regrouped}.items()]
-        every = (*results, globals_) | "All results" >> beam.Flatten()
-        failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
-        return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
-
     def _item_dimensions(self) -> tuple[str, ...]:
         """Dimensions of the items that went in."""
         dag = self._config.dag
@@ -218,6 +236,21 @@ class _Wiring:
         return tuple(
             name for name, dimension in dag.dimensions.items() if dimension.scope == "item" and spaces[name] is None
         )
+
+
+def _results(
+    items: PCollection[Row],
+    globals_: PCollection[Result],
+    regrouped: dict[str, PCollection[Row]],
+    unusable: list[PCollection[Any]],
+    also_paid: Mapping[str, PCollection[Row]] = MappingProxyType({}),
+) -> Results:
+    """All outputs; `also_paid` are rows that are only on the bill and among the failures."""
+    rows = {"items": items, **regrouped, **also_paid}
+    results = [some | f"Results of {name}" >> ResultsOf() for name, some in rows.items()]
+    every = (*results, globals_) | "All results" >> beam.Flatten()
+    failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
+    return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
 
 
 def _is_local(runner: PipelineRunner) -> bool:
