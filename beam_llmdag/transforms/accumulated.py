@@ -17,17 +17,18 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows, WindowFn
-from apache_beam.utils.timestamp import Duration, Timestamp
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.utils.timestamp import Duration
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_llmdag.transforms.coders import RowCoder
 from beam_llmdag.transforms.items import Placed
+from beam_llmdag.transforms.places import PlaceData, at_place, place_data
 from beam_llmdag.transforms.rewindowed import Rewindowed
 
 __all__ = ["Accumulated"]
 
-_Pane = tuple[int, int, int, int, list[Placed]]
-"""Timestamp in microseconds, the pane's byte and indices, rows."""
+_Pane = tuple[PlaceData, list[Placed]]
+"""The place of a pane, and its rows."""
 
 
 class Accumulated(beam.PTransform[Any, Any]):
@@ -58,8 +59,7 @@ class _OutOfWindow(beam.DoFn):
         pane: Any = beam.DoFn.PaneInfoParam,
     ) -> Iterator[WindowedValue]:
         key, rows = grouped
-        kept = (timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index, list(rows))
-        yield WindowedValue((key, kept), timestamp, (GlobalWindow(),))
+        yield WindowedValue((key, (place_data(timestamp, pane), list(rows))), timestamp, (GlobalWindow(),))
 
 
 class _Accumulate(beam.DoFn):
@@ -76,14 +76,13 @@ class _Accumulate(beam.DoFn):
         kept: Any = beam.DoFn.StateParam(ROWS),
         expiry: Any = beam.DoFn.TimerParam(EXPIRY),
     ) -> Iterator[WindowedValue]:
-        key, (micros, byte, index, nonspeculative_index, new) = keyed
+        key, (place, new) = keyed
         window = self._window_coder.decode(key[1:])
         old = list(kept.read())
         for row in new:
             kept.add(row)
         expiry.set(window.max_timestamp() + self._allowed_lateness)
-        pane = PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
-        yield WindowedValue((len(old), [*old, *new]), Timestamp(micros=micros), (window,), pane)
+        yield at_place((len(old), [*old, *new]), place, window)
 
     @on_timer(EXPIRY)
     def expire(self, kept: Any = beam.DoFn.StateParam(ROWS)) -> None:

@@ -10,17 +10,17 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import BoundedWindow
-from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.item import Item, derived_id, item_from, numbered
 from beam_llmdag.result import Failure, Result, Row
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.transforms.places import PlaceData, at_place, place_data
 from beam_llmdag.transforms.strict import stop_if_strict
 
-__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "keyed_by_id", "place_of"]
+__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "keyed_by_id"]
 
 DUPLICATES = "duplicates"
 """Tag of rows that are kept out of the dag because their id is not unique."""
@@ -30,8 +30,8 @@ UNUSABLE = "unusable"
 
 _SHOWN = 200
 
-Placed = tuple[tuple[int, int, int, int], Row]
-"""A row with its place: timestamp in microseconds, and the pane's byte and two indices. A grouping would lose them."""
+Placed = tuple[PlaceData, Row]
+"""A row with its place. A grouping would lose it."""
 
 
 class RowsOf(beam.PTransform[Any, Any]):
@@ -101,10 +101,10 @@ class _Unique(beam.DoFn):
         item_id, rows = keyed
         found = list(rows)
         if len(found) == 1:
-            yield _restored(*found[0], window)
+            yield at_place(found[0][1], found[0][0], window)
         elif all(row.item.id == derived_id(row.item.content, row.item.metadata) for _, row in found):
             for occurrence, (place, row) in enumerate(sorted(found, key=lambda entry: entry[0]), start=1):
-                yield _restored(place, replace(row, item=numbered(row.item, occurrence)), window)
+                yield at_place(replace(row, item=numbered(row.item, occurrence)), place, window)
         else:
             yield from self._rejected(item_id, sorted(found, key=_identity), window)
 
@@ -116,10 +116,10 @@ class _Unique(beam.DoFn):
         )
         stop_if_strict(self._config, message)
         for place, row in rows:
-            yield pvalue.TaggedOutput(DUPLICATES, _restored(place, self._failed(row.item, message), window))
+            yield pvalue.TaggedOutput(DUPLICATES, at_place(self._failed(row.item, message), place, window))
             if not self._dimensions:
                 failure = Failure(dimension="input", item_id=item_id, error_class="duplicate_id", message=message)
-                yield pvalue.TaggedOutput(UNUSABLE, _restored(place, failure, window))
+                yield pvalue.TaggedOutput(UNUSABLE, at_place(failure, place, window))
 
     def _failed(self, item: Item, message: str) -> Row:
         results = {
@@ -154,7 +154,7 @@ class _Joined(beam.DoFn):
         for parts in zip(*branches, strict=True):
             place, first = parts[0]
             results = {name: result for _, row in parts for name, result in row.results.items()}
-            yield _restored(place, Row(item=first.item, results=results), window)
+            yield at_place(Row(item=first.item, results=results), place, window)
 
 
 class _PlaceOf(beam.DoFn):
@@ -163,23 +163,12 @@ class _PlaceOf(beam.DoFn):
     def process(
         self, row: Row, timestamp: Any = beam.DoFn.TimestampParam, pane: Any = beam.DoFn.PaneInfoParam
     ) -> Iterator[tuple[str, Placed]]:
-        yield row.item.id, ((timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index), row)
+        yield row.item.id, (place_data(timestamp, pane), row)
 
 
 def keyed_by_id() -> Any:
     """A transform: `Row` → (id, the row with its place)."""
-    return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, tuple[tuple[int, int, int, int], Row]])
-
-
-def place_of(placed: tuple[tuple[int, int, int, int], Any]) -> tuple[Timestamp, PaneInfo]:
-    """Timestamp and pane that a row had before it was grouped."""
-    micros, byte, index, nonspeculative_index = placed[0]
-    return Timestamp(micros=micros), PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
-
-
-def _restored(place: tuple[int, int, int, int], value: Row | Failure, window: BoundedWindow) -> WindowedValue:
-    timestamp, pane = place_of((place, value))
-    return WindowedValue(value, timestamp, (window,), pane)
+    return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, Placed])
 
 
 def _identity(entry: Placed) -> tuple[Any, str]:

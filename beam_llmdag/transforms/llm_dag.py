@@ -30,6 +30,7 @@ from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
+from beam_llmdag.transforms.apart import Apart
 from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
@@ -184,6 +185,8 @@ class _Wiring:
             self._first[None] = unique.rows
             duplicates.append(unique[DUPLICATES])
             unusable.append(unique[UNUSABLE])
+        else:  # else calls are made in the source's own bundles, which are as small as it likes, and it waits for them
+            self._first[None] = read.rows | "Apart from the source" >> Apart()
         if not elements.is_bounded and self._plan.kind == "pipelined" and has_barrier(self._plan):
             return self._panes(unusable)
         for stage in self._plan.stages:

@@ -25,7 +25,8 @@ from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.accumulated import Accumulated
 from beam_llmdag.transforms.call_fn import CallFn, Place
 from beam_llmdag.transforms.in_flight import InFlight
-from beam_llmdag.transforms.items import Placed, keyed_by_id, place_of
+from beam_llmdag.transforms.items import Placed, keyed_by_id
+from beam_llmdag.transforms.places import place_from
 from beam_llmdag.transforms.rewindowed import Rewindowed, changed
 from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.transforms.windows import fires_once
@@ -138,9 +139,8 @@ class _PaneFn(CallFn):
         for index in range(old):
             flight.submit(end, _again(walk, index))
         if not rows_end_in_head(self._plan):
-            for index, placed in enumerate(rows[old:], start=old):
-                timestamp, pane = place_of(placed)
-                flight.submit(Place(place.window, timestamp, pane), _finished(walk, None, index, placed[1]))
+            for index, (data, row) in enumerate(rows[old:], start=old):
+                flight.submit(Place(place.window, *place_from(data)), _finished(walk, None, index, row))
 
     def results(self, made: _Part) -> Iterable[Result]:
         return made.results

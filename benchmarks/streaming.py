@@ -1,0 +1,110 @@
+"""How many calls are in flight, and how fast they go, when a stream comes in small bundles.
+
+    python benchmarks/streaming.py --prism PATH
+
+A source hands its items to the runner in bundles of a fixed size, as fast as the runner takes them. Every call takes
+half a second, 50 may be in flight: the ideal is 100 calls per second. The table compares bundle sizes within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.runners.sdf_utils import RestrictionTrackerView
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.utils.timestamp import Duration
+
+from beam_llmdag import Dag, Item, LLMDag, Model
+from beam_llmdag.testing import ScriptedProvider
+
+CALL_SECONDS = 0.5
+MOST_IN_FLIGHT = 50
+BUNDLE_SIZES = (1, 2, 5, 10, 50, 100)
+
+
+class _Numbers(RestrictionProvider):
+    def initial_restriction(self, count: int) -> OffsetRange:
+        return OffsetRange(0, count)
+
+    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
+        return OffsetRestrictionTracker(restriction)
+
+    def restriction_size(self, count: int, restriction: OffsetRange) -> int:
+        return int(restriction.size())
+
+
+class SmallBundles(beam.DoFn):
+    """A count -> that many items, in bundles of `size`: the source gives the rest back to the runner after each."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self, count: int, tracker: RestrictionTrackerView = beam.DoFn.RestrictionParam(_Numbers())
+    ) -> Iterator[dict[str, str]]:
+        position = tracker.current_restriction().start
+        for _ in range(self._size):
+            if not tracker.try_claim(position):
+                return
+            yield {"id": str(position), "content": "x"}
+            position += 1
+        tracker.defer_remainder(Duration(0))
+
+
+class Answers(ScriptedProvider):
+    """Remembers when the first call began and the last one ended."""
+
+    def __init__(self) -> None:
+        super().__init__(["yes"], latency_seconds=CALL_SECONDS)
+        self.began = 0.0
+        self.ended = 0.0
+
+    async def answer(self, request: Any) -> Any:
+        self.began = self.began or time.monotonic()
+        try:
+            return await super().answer(request)
+        finally:
+            self.ended = time.monotonic()
+
+
+def measure(size: int, count: int, prism: str) -> tuple[int, float]:
+    """Peak of calls in flight, and calls per second."""
+    provider = Answers()
+    dag = Dag("bench", model=Model("scripted:m", max_in_flight=MOST_IN_FLIGHT), providers={"scripted": provider})
+
+    @dag.dimension
+    def verdict(item: Item) -> str:
+        return f"{item.id}"
+
+    options = PipelineOptions(["--streaming", f"--prism_location={prism}"])
+    with beam.Pipeline(runner=PrismRunner(), options=options) as pipeline:
+        items = pipeline | beam.Create([count]) | "Source" >> beam.ParDo(SmallBundles(size))
+        _ = items | LLMDag(dag, store=False)
+    assert len(provider.requests) == count
+    return provider.peak_in_flight, count / (provider.ended - provider.began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--prism", default=".tools/prism", help="path of the Prism binary")
+    parser.add_argument("--items", type=int, default=400)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    ideal = MOST_IN_FLIGHT / CALL_SECONDS
+    print(f"{'bundle size':>11}  {'peak in flight':>14}  {'calls/s':>7}  {'of ideal':>8}")
+    for size in BUNDLE_SIZES:
+        peak, rate = measure(size, options.items, options.prism)
+        print(f"{size:>11}  {peak:>14}  {rate:>7.1f}  {rate / ideal:>8.0%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
