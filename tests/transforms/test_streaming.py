@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +16,7 @@ from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.testing import test_stream
 from apache_beam.transforms import trigger
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.trigger import AccumulationMode
 from apache_beam.transforms.window import (
     FixedWindows,
@@ -22,9 +28,10 @@ from apache_beam.transforms.window import (
 )
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
-from beam_llmdag import Dag, Item
+from beam_llmdag import Dag, GraphError, Item, LLMDag
 from beam_llmdag.model import Request
 from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.testing.pinned import Pinned
 
 DISCARDING, ACCUMULATING = AccumulationMode.DISCARDING, AccumulationMode.ACCUMULATING
 EARLY, ON_TIME, LATE = PaneInfoTiming.EARLY, PaneInfoTiming.ON_TIME, PaneInfoTiming.LATE
@@ -33,18 +40,20 @@ FIRST, SECOND = IntervalWindow(0, 10), IntervalWindow(10, 20)
 Streamed = Callable[..., Any]
 
 
+@pytest.fixture
+def on_prism(prism: str, run: Any) -> Streamed:
+    """Runs a dag over a stream on Prism, in the pipelined plan."""
+    # it reports its end, when the output that pytest gave it is closed already
+    logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
+    return partial(run, runner=PrismRunner(), flags=["--streaming", f"--prism_location={prism}"])
+
+
 @pytest.fixture(params=["direct", "prism"])
-def streamed(request: pytest.FixtureRequest, run: Any) -> Streamed:
+def streamed(request: pytest.FixtureRequest, run: Any) -> Any:
     """Runs a dag over a stream in the pipelined plan."""
-    if request.param == "direct":
-        runner, flags = BundleBasedDirectRunner(), ["--streaming"]
-    else:
-        runner, flags = PrismRunner(), ["--streaming", f"--prism_location={request.getfixturevalue('prism')}"]
-
-    def run_stream(dag: Dag, source: Any, **options: Any) -> Any:
-        return run(dag, source, runner=runner, flags=flags, **options)
-
-    return run_stream
+    if request.param == "prism":
+        return request.getfixturevalue("on_prism")
+    return partial(run, runner=BundleBasedDirectRunner(), flags=["--streaming"])
 
 
 def prompt_of(request: Request) -> str:
@@ -311,3 +320,160 @@ def per_second(results: Any) -> Any:
     """How many items there are per second."""
     keyed = results.items | beam.WindowInto(FixedWindows(1)) | "Key" >> beam.Map(lambda row: ("", row.item.id))
     return keyed | beam.GroupByKey() | beam.MapTuple(lambda key, ids: (key, len(list(ids))))
+
+
+class Log(Pinned):
+    """What happened, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[str] = []
+        self.lock = threading.Lock()
+
+    def add(self, entry: str) -> None:
+        with self.lock:
+            self.entries.append(entry)
+
+
+def test_items_that_need_no_global_leave_before_their_window_is_answered(streamed: Streamed) -> None:
+    log = Log()
+
+    def answer(request: Request) -> str:
+        if prompt_of(request).startswith("all"):
+            log.add("global")
+        return "yes"
+
+    dag = Dag("streamed", model="scripted:m", providers={"scripted": ScriptedProvider(answer)})
+    dag.dimension(lambda item: item.id, name="classify")
+    dag.dimension(lambda items, classify: f"all {len(items)}", name="summary", scope="global")
+    stream = test_stream.TestStream().add_elements(items(1)).add_elements(items(2)).advance_watermark_to(9)
+    streamed(
+        dag,
+        stream.advance_watermark_to_infinity() | beam.WindowInto(FixedWindows(10)),
+        then=lambda results: results.items | "Note" >> beam.Map(lambda row: log.add(row.item.id)),
+    )
+    assert log.entries == ["01", "02", "global"]
+
+
+def ticks(count: int, every_seconds: float) -> Any:
+    """Items from a source that ticks in real time, named by their number."""
+    start = time.time()
+    stop = start + (count - 0.5) * every_seconds
+    impulse = PeriodicImpulse(start_timestamp=start, stop_timestamp=stop, fire_interval=every_seconds)
+    return impulse | beam.Map(lambda at: {"id": f"{round((float(at) - start) / every_seconds):02}", "content": "x"})
+
+
+class PatientProvider(ScriptedProvider):
+    """Answers one prompt only when something else has come out at the end of the pipeline."""
+
+    def __init__(self, slow: str) -> None:
+        super().__init__(["yes"])
+        self.slow = slow
+        self.other_came_out = threading.Event()
+
+    def saw(self, what: str) -> None:
+        if what != self.slow:
+            self.other_came_out.set()
+
+    async def answer(self, request: Request) -> Any:
+        if prompt_of(request) == self.slow:
+            async with asyncio.timeout(60):
+                while not self.other_came_out.is_set():
+                    await asyncio.sleep(0.01)
+        return await super().answer(request)
+
+
+def test_a_slow_call_holds_back_the_watermark_and_no_other_item(on_prism: Streamed) -> None:
+    provider = PatientProvider("00")
+    dag = Dag("streamed", model="scripted:m", providers={"scripted": provider})
+    dag.dimension(lambda item: item.id, name="verdict")
+
+    def note(results: Any) -> Any:
+        _ = results.items | "Note" >> beam.Map(lambda row: provider.saw(row.item.id))
+        return per_second(results)
+
+    outcome = on_prism(dag, ticks(10, 0.2), then=note)
+    assert outcome.statuses("verdict") == {f"{number:02}": "ok" for number in range(10)}
+    assert sum(seen.value[1] for seen in outcome.seen["then"]) == 10  # the slow one was not late for its second
+
+
+@pytest.mark.parametrize("mode", [DISCARDING, ACCUMULATING], ids=["discarding", "accumulating"])
+def test_a_slow_global_holds_up_no_other_window(on_prism: Streamed, mode: int) -> None:
+    provider = PatientProvider("window of 00")
+    dag = Dag("streamed", model="scripted:m", providers={"scripted": provider})
+    dag.dimension(lambda items: f"window of {items[0].id}", name="summary", scope="global")
+    dag.dimension(lambda item, summary: item.id, name="report")
+    windows = beam.WindowInto(FixedWindows(0.5), allowed_lateness=60, accumulation_mode=mode)
+    outcome = on_prism(
+        dag,
+        ticks(20, 0.1) | windows,
+        then=lambda results: results.items | "Note" >> beam.Map(lambda row: provider.saw(f"window of {row.item.id}")),
+    )
+    assert outcome.statuses("report") == {f"{number:02}": "ok" for number in range(20)}
+
+
+def test_a_source_that_ends_in_the_middle_of_a_window_loses_nothing(on_prism: Streamed) -> None:
+    dag, provider = summarising_dag()
+    outcome = on_prism(dag, ticks(20, 0.05) | beam.WindowInto(FixedWindows(0.5)))
+    names = [f"{number:02}" for number in range(20)]
+    assert [row.item.id for row in outcome.items] == names
+    assert set(outcome.statuses("report").values()) == {"ok"}
+    gathered = "+".join(sorted(result.data.strip("<>") for result in outcome.globals))
+    assert sorted(gathered.split("+")) == names
+    assert len(provider.requests) == 20 + len(outcome.globals) + 20
+
+
+def test_rows_that_no_trigger_has_fired_yet_come_out_at_a_drain(on_prism: Streamed) -> None:
+    dag, _ = summarising_dag()
+    by_two = trigger.Repeatedly(trigger.AfterCount(2))
+    stream = test_stream.TestStream().add_elements(items(1, 2)).add_elements(items(3)).advance_watermark_to_infinity()
+    outcome = on_prism(dag, stream | beam.WindowInto(GlobalWindows(), trigger=by_two, accumulation_mode=DISCARDING))
+    assert outcome.data("report") == {"01": "<01 in <01+02>>", "02": "<02 in <01+02>>", "03": "<03 in <03>>"}
+
+
+def test_all_outputs_have_the_windows_and_the_trigger_of_the_input() -> None:
+    dag, _ = summarising_dag()
+    early = trigger.AfterWatermark(early=trigger.AfterCount(2))
+    pipeline = beam.Pipeline(runner=BundleBasedDirectRunner())
+    windows = beam.WindowInto(FixedWindows(10), trigger=early, accumulation_mode=ACCUMULATING)
+    source = pipeline | late_stream() | windows
+    results = source | LLMDag(dag)
+    for output in (results.items, results.globals, results.failures, results.costs):
+        assert output.windowing == source.windowing
+
+
+@pytest.mark.parametrize(
+    ("windows", "why"),
+    [
+        (beam.WindowInto(GlobalWindows()), r"one window without an end; put beam.WindowInto.*AfterCount"),
+        (
+            beam.WindowInto(FixedWindows(10), trigger=trigger.AfterCount(2), accumulation_mode=DISCARDING),
+            r"would never see some rows: .*put Repeatedly\(…\) around it",
+        ),
+        (
+            beam.WindowInto(
+                GlobalWindows(),
+                trigger=trigger.Repeatedly(trigger.AfterCount(2)),
+                accumulation_mode=ACCUMULATING,
+            ),
+            r"keep them for ever; use AccumulationMode.DISCARDING",
+        ),
+        (
+            beam.WindowInto(Sessions(5), allowed_lateness=5, accumulation_mode=ACCUMULATING),
+            r"cannot merge them when windows do; use AccumulationMode.DISCARDING",
+        ),
+    ],
+    ids=["no trigger", "a trigger that ends", "accumulating without an end", "accumulating sessions"],
+)
+def test_windows_in_which_a_global_cannot_be_right_are_refused_with_the_remedy(windows: Any, why: str) -> None:
+    dag, _ = summarising_dag()
+    pipeline = beam.Pipeline(runner=BundleBasedDirectRunner())
+    with pytest.raises(GraphError, match=why):
+        pipeline | late_stream() | windows | LLMDag(dag)
+
+
+def test_the_staged_plan_refuses_panes_and_names_the_plan_that_can(run: Any) -> None:
+    dag, _ = summarising_dag()
+    windows = beam.WindowInto(FixedWindows(10), allowed_lateness=20)
+    with pytest.raises(GraphError, match=r"more than once.*or use plan='pipelined'"):
+        run(dag, late_stream() | windows, plan="staged", runner=BundleBasedDirectRunner())
