@@ -76,7 +76,8 @@ class LLMDag(beam.PTransform[Any, Any]):
     """Runs a dag over a PCollection of items: texts, dicts with `content` (and `id`), or `Item`s.
 
     Ids must be unique (in their window); items whose id is not end as failures. Bounded input is checked for that by a
-    grouping, unbounded input is not.
+    grouping, unbounded input is not. In unbounded input, globals and regroups answer per window and pane of the input,
+    and item dimensions before them do not wait.
 
     Args:
         dag: the graph.
@@ -185,10 +186,14 @@ class _Wiring:
             self._first[None] = unique.rows
             duplicates.append(unique[DUPLICATES])
             unusable.append(unique[UNUSABLE])
-        else:  # else calls are made in the source's own bundles, which are as small as it likes, and it waits for them
+        else:
             self._first[None] = read.rows | "Apart from the source" >> Apart()
         if not elements.is_bounded and self._plan.kind == "pipelined" and has_barrier(self._plan):
-            return self._panes(unusable)
+            return self._by_pane(unusable)
+        return self._by_stage(duplicates, unusable)
+
+    def _by_stage(self, duplicates: list[PCollection[Any]], unusable: list[PCollection[Any]]) -> Results:
+        """Every stage is a step of its own, and the answers of globals are side inputs."""
         for stage in self._plan.stages:
             self._wire_stage(stage)
         spaces = {
@@ -203,7 +208,7 @@ class _Wiring:
         regrouped = {name: rows for name, rows in spaces.items() if name is not None}
         return _results(items, globals_, regrouped, unusable)
 
-    def _panes(self, unusable: list[PCollection[Any]]) -> Results:
+    def _by_pane(self, unusable: list[PCollection[Any]]) -> Results:
         """Unbounded input: item dimensions as items come, the rest per window and pane."""
         rows = self._first[None]
         for stage in head_of(self._plan):
