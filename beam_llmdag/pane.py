@@ -18,7 +18,7 @@ from beam_llmdag.evaluate_global import NO_GROUP, Sides, evaluate_global, group_
 from beam_llmdag.plan import GlobalStage, ItemStage, Plan, RegroupStage, head_of
 from beam_llmdag.regroup import regroup_rows
 from beam_llmdag.result import Result, Row
-from beam_llmdag.walk import walk
+from beam_llmdag.walk import Route, walk
 
 __all__ = ["PaneWalk"]
 
@@ -40,6 +40,7 @@ class PaneWalk:
         self._stages = {stage.name: stage for stage in plan.stages}
         self._head = {stage.name for stage in head_of(plan)}
         self._rows: dict[str | None, Sequence[Row]] = {None: rows}
+        self._routes: dict[str, Route] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[Any]] = {}
         self._error: Exception | None = None
 
@@ -91,9 +92,14 @@ class PaneWalk:
 
     async def _walk(self, stage: ItemStage, index: int) -> Row:
         row = await self._joined(stage.rows, stage.space, index)
-        sides = await self._sides_of(stage)
-        dimensions = [step for name in stage.dimensions if isinstance(step := self._steps[name], Dimension)]
-        return await walk(row, dimensions, sides, self._steps, self._caller)
+        return await walk(row, self._route_of(stage), await self._sides_of(stage), self._caller)
+
+    def _route_of(self, stage: ItemStage) -> Route:
+        route = self._routes.get(stage.name)
+        if route is None:
+            dimensions = [step for name in stage.dimensions if isinstance(step := self._steps[name], Dimension)]
+            route = self._routes[stage.name] = Route(dimensions, self._steps)
+        return route
 
     async def _joined(self, stages: Sequence[str], space: str | None, index: int) -> Row:
         """A row with the results of some item stages; it has those of the head from the start."""
