@@ -1,7 +1,7 @@
 """One question, asked well: store → attempts, each with its permit and time-out → fallbacks → store.
 
-`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a cancellation
-and a store that does not work.
+`Caller` is what a process has one of per run; `Question` goes in, `Reply` comes out. Nothing escapes but a
+cancellation, a store that does not work, and shared limits that have never worked.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class Caller:
 
         Raises:
             StoreError: the answer store does not work.
+            SharedLimitsError: limits cannot be counted for all processes.
         """
         self._open += 1
         self._idle.clear()

@@ -36,8 +36,9 @@ class Progress:
             self.results[result.dimension] += 1
             if result.status == "failed":
                 self.failed[result.dimension] += 1
-            self.calls += sum(attempt.sent for attempt in result.attempts)
-            self.cost_nano_usd += sum(attempt.cost_nano_usd or 0 for attempt in result.attempts)
+            for attempt in result.attempts:
+                self.calls += attempt.sent
+                self.cost_nano_usd += attempt.cost_nano_usd or 0
 
     def stop(self, message: str) -> None:
         """Notes what ended the run; the first to say so is heard."""

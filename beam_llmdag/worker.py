@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from beam_llmdag.budget import Budget
 from beam_llmdag.call import Caller
 from beam_llmdag.limits import Limits
-from beam_llmdag.limits.redis import RedisLimits
+from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.progress import Progress
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.sqlite_store import SqliteStore
@@ -31,7 +31,7 @@ class Worker:
         self._reported_seconds = 0.0
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
-        self._shared: dict[str, RedisLimits] = {}
+        self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
         self._progress: dict[str, Progress] = {}
         threading.Thread(target=self.loop.run_forever, name="llmdag-calls", daemon=True).start()
@@ -91,7 +91,9 @@ class Worker:
         with self._lock:
             self._progress.pop(run_id, None)
 
-    def _shared_limits(self, url: str) -> RedisLimits:
+    def _shared_limits(self, url: str) -> SharedLimits:
+        from beam_llmdag.limits.redis import RedisLimits  # its client is an extra
+
         found = self._shared.get(url)
         if found is None:
             found = self._shared[url] = RedisLimits(url)

@@ -1,6 +1,6 @@
 """How many calls are in flight, and how fast they go, when a stream comes in small bundles.
 
-    python benchmarks/streaming.py --prism PATH
+    python -m benchmarks.streaming --prism PATH
 
 A source hands its items to the runner in bundles of a fixed size, as fast as the runner takes them. Every call takes
 half a second, 50 may be in flight: 100 calls per second at best. Where the source is slower than that, it is the limit:

@@ -14,7 +14,7 @@ from beam_llmdag.limits.ceiling import Ceiling
 from beam_llmdag.limits.demand import Demand
 from beam_llmdag.limits.mirror import Mirror
 from beam_llmdag.limits.pace import Pace
-from beam_llmdag.limits.shared import SharedLimits, Taking, UnreachableError
+from beam_llmdag.limits.shared import Claim, SharedLimits, UnreachableError
 from beam_llmdag.model import LimitKind, LimitState, Model
 from beam_llmdag.usage import Usage
 
@@ -40,12 +40,14 @@ class Ticket:
         demand: what it was let through for.
         sent_at: when, in seconds of the clock's `monotonic()`.
         asked: tokens that all calls had asked for, this one included.
+        shared: whether it was let through by what counts for all processes.
     """
 
     number: int
     demand: Demand
     sent_at: float
     asked: Demand
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Gate:
         self._account = account
         self._shared = shared
         self._alone_until = -1.0
+        self._untold: dict[LimitKind, float] = {}  # corrections that go with the next claims
         self._clock = clock
         self._ceiling = Ceiling(in_flight)
         self._in_flight_default = True
@@ -117,6 +120,7 @@ class Gate:
 
         Raises:
             CallError: `too_long`: it never may.
+            SharedLimitsError: limits cannot be counted for all processes.
         """
         limit = self._limits.get("input_tokens")
         if limit is not None and input_tokens > limit:
@@ -180,8 +184,8 @@ class Gate:
 
     def give_back(self, ticket: Ticket) -> None:
         """The call was not made: what it was let through for is still there."""
-        for kind, bucket in self._buckets.items():
-            bucket.take(-ticket.demand.of(kind))
+        for kind in self._buckets:
+            self._count(ticket, kind, -ticket.demand.of(kind))
 
     def _pause(self, seconds: float | None, now: float) -> None:
         """Nobody goes out until the moment that the vendor has named to one."""
@@ -190,8 +194,15 @@ class Gate:
 
     def _correct(self, ticket: Ticket, usage: Usage) -> None:
         used = Demand(usage.input_tokens, usage.output_tokens)
-        for kind, bucket in self._buckets.items():
-            bucket.take(used.of(kind) - ticket.demand.of(kind))
+        for kind in self._buckets:
+            self._count(ticket, kind, used.of(kind) - ticket.demand.of(kind))
+
+    def _count(self, ticket: Ticket, kind: LimitKind, amount: float) -> None:
+        """Counts more (or, negative, less) for a call than it was let through for, where that was counted."""
+        if ticket.shared:
+            self._untold[kind] = self._untold.get(kind, 0.0) + amount
+        else:
+            self._buckets[kind].take(amount)
 
     async def _stand_in_line(self, demand: Demand) -> Ticket:
         waiting = _Waiting(demand, asyncio.get_running_loop().create_future())
@@ -247,19 +258,40 @@ class Gate:
 
     async def _take_shared(self, first: _Waiting) -> None:
         """Lets the first in line through when there is room for it among all processes."""
-        assert self._shared is not None
-        taking = Taking(self._account, self._limits, first.demand)
         try:
-            while (seconds := await taking.wait_seconds(self._shared)) > 0 and not first.admitted.done():
-                await self._throttle(seconds)
-            if not first.admitted.done():
-                first.admitted.set_result(self._admit(first.demand, self._clock.monotonic()))
+            await self._let_through(first)
         except UnreachableError as error:
-            self._alone_until = self._clock.monotonic() + _UNREACHABLE_SECONDS
-            _log.warning("shared limits do not answer (%s): each process goes by its own part for a while", error)
+            self._go_alone(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call hears of it instead of waiting for ever
+            if not first.admitted.done():
+                first.admitted.set_exception(error)
         finally:
             self._nap = None
         self._let_in()
+
+    async def _let_through(self, first: _Waiting) -> None:
+        assert self._shared is not None
+        while (seconds := await self._shared.take(self._account, self._claims(first.demand))) > 0:
+            await self._throttle(seconds)
+            if first.admitted.done():  # cancelled
+                return
+        self._alone_until = -1.0
+        ticket = self._admit(first.demand, self._clock.monotonic(), shared=True)
+        if first.admitted.done():
+            self.give_back(ticket)
+            self.leave(ticket)
+        else:
+            first.admitted.set_result(ticket)
+
+    def _claims(self, demand: Demand) -> list[Claim]:
+        untold, self._untold = self._untold, {}
+        return [Claim(kind, limit, demand.of(kind), untold.get(kind, 0.0)) for kind, limit in self._limits.items()]
+
+    def _go_alone(self, error: UnreachableError) -> None:
+        """The process goes by its own part of the limits for a while."""
+        if self._alone_until < 0:
+            _log.warning("shared limits do not answer (%s): each process goes by its own part until they do", error)
+        self._alone_until = self._clock.monotonic() + _UNREACHABLE_SECONDS
 
     def _wait_seconds(self, demand: Demand, now: float) -> float:
         seconds = max(self._paused_until - now, self._pace.wait_seconds(now))
@@ -270,14 +302,15 @@ class Gate:
                 seconds = max(seconds, bucket.wait_seconds(demand.of(kind), now))
         return seconds
 
-    def _admit(self, demand: Demand, now: float) -> Ticket:
+    def _admit(self, demand: Demand, now: float, *, shared: bool = False) -> Ticket:
         self._in_flight += 1
         self._number += 1
         self._pace.send(now)
         self._mirror.take(demand)
-        for kind, bucket in self._buckets.items():
-            bucket.take(demand.of(kind))
+        if not shared:
+            for kind, bucket in self._buckets.items():
+                bucket.take(demand.of(kind))
         if demand is not _UNCOUNTED:
             asked = self._asked
             self._asked = Demand(asked.input_tokens + demand.input_tokens, asked.output_tokens + demand.output_tokens)
-        return Ticket(self._number, demand, now, self._asked)
+        return Ticket(self._number, demand, now, self._asked, shared)

@@ -51,6 +51,7 @@ class Service:
         faults: which requests go wrong.
         latency: how long answers take; None for no time at all.
         limiter: rate limits.
+        limit_headers: whether responses tell of them.
         log: where requests are noted.
         clock: time of the log, of the limits and of dates in headers.
         seed: of all that is left to chance.
@@ -63,6 +64,7 @@ class Service:
         faults: Faults,
         latency: Latency | None,
         limiter: RateLimiter,
+        limit_headers: bool,
         log: RequestLog,
         clock: Clock,
         seed: int,
@@ -72,6 +74,7 @@ class Service:
         self._faults = faults
         self._latency = latency
         self._limiter = limiter
+        self._limit_headers = limit_headers
         self._log = log
         self._clock = clock
         self._seed = seed
@@ -163,7 +166,7 @@ class Service:
             entry.usage = usage
         body = _body(wire, request, reply, entry.usage)
         headers = _headers(wire, request, reply)
-        if limits is not None:
+        if limits is not None and self._limit_headers:
             headers.update(wire.limit_headers(limits, request.received_at))
         data = encode_response(reply.status, {**headers, **_lower(reply.headers)}, body)
         return HttpReply(

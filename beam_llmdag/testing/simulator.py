@@ -40,6 +40,7 @@ class Simulator:
             None answers at once.
         faults: name of a fault -> share of the requests that meet it.
         limits: rate limits of each model, or by the vendor's name of the model; None for no limits.
+        limit_headers: whether responses tell of the rate limits, where the vendor's do.
         seed: of all that is left to chance.
         port: 0 takes any free one.
         log_path: file to which one line of JSON is appended for each request that has ended.
@@ -62,6 +63,7 @@ class Simulator:
         latency: Latency | float | None = None,
         faults: Mapping[FaultName, float] | None = None,
         limits: RateLimit | Mapping[str, RateLimit] | None = None,
+        limit_headers: bool = True,
         seed: int = 0,
         port: int = 0,
         log_path: str | Path | None = None,
@@ -75,6 +77,7 @@ class Simulator:
             faults=Faults(faults or {}),
             latency=latency if callable(latency) or latency is None else constant(latency),
             limiter=RateLimiter(limits),
+            limit_headers=limit_headers,
             log=self._log,
             clock=clock or SystemClock(),
             seed=seed,

@@ -80,6 +80,8 @@ class CallFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._cancel()  # what a failed bundle left behind
+        for metrics in self._metrics.values():
+            metrics.drop()
         self._flight = InFlight(this_worker().loop)
 
     def process(
@@ -114,6 +116,8 @@ class CallFn(beam.DoFn):
             self._cancel()
             raise
         self._flight = None
+        for metrics in self._metrics.values():
+            metrics.flush()
         self._signal_throttling()
 
     def teardown(self) -> None:

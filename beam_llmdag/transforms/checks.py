@@ -61,5 +61,5 @@ def check_shared_limits(url: str | None) -> None:
         return
     if not url.startswith(("redis://", "rediss://", "$")):
         raise GraphError("shared_limits is the URL of a Redis server, such as 'redis://host:6379/0'")
-    if find_spec("throttled") is None or find_spec("redis") is None:
+    if find_spec("redis") is None:
         raise GraphError("shared_limits needs a client for Redis: pip install 'beam-llmdag[redis]'")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from abc import abstractmethod
-from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from apache_beam.coders import coders
 from apache_beam.coders.typecoders import registry
+from pydantic_core import from_json, to_json
 
 from beam_llmdag.item import Item
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
@@ -18,8 +18,6 @@ from beam_llmdag.usage import Usage
 __all__ = ["JsonCoder", "RowCoder", "register"]
 
 T = TypeVar("T")
-
-_USAGE = tuple(field.name for field in fields(Usage))
 
 
 class JsonCoder(coders.Coder, Generic[T]):
@@ -44,12 +42,19 @@ class JsonCoder(coders.Coder, Generic[T]):
 
     def encode(self, value: T) -> bytes:
         plain = self.to_plain(value)
-        text = json.dumps(plain, ensure_ascii=False, sort_keys=self._sorts_keys, separators=(",", ":"))
-        # a lone surrogate can still come from the text of a user's exception, and must not cost the bundle
-        return text.encode("utf-8", "surrogatepass")
+        if self._sorts_keys:
+            return _slow_json(plain, sort_keys=True)
+        try:
+            return to_json(plain)
+        except ValueError:  # of text, or of nesting, that only the slow one can write
+            return _slow_json(plain, sort_keys=False)
 
     def decode(self, encoded: bytes) -> T:
-        return self.from_plain(json.loads(encoded.decode("utf-8", "surrogatepass")))
+        try:
+            plain = from_json(encoded)
+        except ValueError:  # as above
+            plain = json.loads(encoded.decode("utf-8", "surrogatepass"))
+        return self.from_plain(plain)
 
     def is_deterministic(self) -> bool:
         return self._sorts_keys
@@ -67,12 +72,37 @@ class JsonCoder(coders.Coder, Generic[T]):
         return hash((type(self), self._sorts_keys))
 
 
+def _slow_json(plain: list[Any], *, sort_keys: bool) -> bytes:
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":"))
+    # a lone surrogate can still come from the text of a user's exception, and must not cost the bundle
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _usage_plain(usage: Usage | None) -> list[int] | None:
-    return None if usage is None else [getattr(usage, name) for name in _USAGE]
+    if usage is None:
+        return None
+    return [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.reasoning_tokens,
+    ]
 
 
 def _usage_from(plain: list[int] | None) -> Usage | None:
-    return None if plain is None else Usage(**dict(zip(_USAGE, plain, strict=True)))
+    if plain is None:
+        return None
+    read, written, cache_read, cache_write, cache_write_1h, reasoning = plain
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        cache_write_1h_tokens=cache_write_1h,
+        reasoning_tokens=reasoning,
+    )
 
 
 def _attempt_plain(attempt: Attempt) -> list[Any]:

@@ -12,7 +12,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_llmdag.errors import InputError
+from beam_llmdag.errors import ErrorClass, InputError
 from beam_llmdag.item import Item, derived_id, item_from, numbered
 from beam_llmdag.result import Failure, Result, Row
 from beam_llmdag.run_config import RunConfig
@@ -20,14 +20,15 @@ from beam_llmdag.transforms.metrics import DimensionMetrics
 from beam_llmdag.transforms.places import PlaceData, at_place, place_data
 from beam_llmdag.transforms.strict import stop_if_strict
 
-__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "keyed_by_id"]
+__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "is_duplicate", "keyed_by_id"]
 
 DUPLICATES = "duplicates"
-"""Tag of rows that are kept out of the dag because their id is not unique."""
+"""Tag of rows that are kept out of a dag without item dimensions because their id is not unique."""
 
 UNUSABLE = "unusable"
 """Tag of `Failure`s that no row tells of."""
 
+_DUPLICATE: ErrorClass = "duplicate_id"
 _SHOWN = 200
 
 Placed = tuple[PlaceData, Row]
@@ -63,14 +64,15 @@ class _RowOf(beam.DoFn):
 
 
 class UniqueRows(beam.PTransform[Any, Any]):
-    """Rows → those whose id is unique in their window; under `DUPLICATES` the others, failed in all dimensions.
+    """Rows → the same, those whose id is not unique in their window failed in all dimensions (see `is_duplicate`).
 
     Equal records without an id of their own have the same derived id and are no error: they are numbered, as
     `ReadItems` and `dag.run` do.
 
     Args:
         config: the run.
-        dimensions: item dimensions of the dag. If there are none, `Failure`s under `UNUSABLE` tell of the duplicates.
+        dimensions: item dimensions of the dag. If there are none, the duplicates are under `DUPLICATES`, and `Failure`s
+            under `UNUSABLE` tell of them.
     """
 
     def __init__(self, config: RunConfig, dimensions: tuple[str, ...]) -> None:
@@ -110,25 +112,33 @@ class _Unique(beam.DoFn):
 
     def _rejected(
         self, item_id: str, rows: list[Placed], window: BoundedWindow
-    ) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
+    ) -> Iterator[WindowedValue | pvalue.TaggedOutput[Any, Any]]:
         message = (
             f"item {item_id!r}: duplicate id, {len(rows)} items have it; make it unique, none of them was analysed"
         )
         stop_if_strict(self._config, message)
         for place, row in rows:
-            yield pvalue.TaggedOutput(DUPLICATES, at_place(self._failed(row.item, message), place, window))
-            if not self._dimensions:
-                failure = Failure(dimension="input", item_id=item_id, error_class="duplicate_id", message=message)
-                yield pvalue.TaggedOutput(UNUSABLE, at_place(failure, place, window))
+            if self._dimensions:
+                yield at_place(self._failed(row.item, message), place, window)
+                continue
+            failure = Failure(dimension="input", item_id=item_id, error_class=_DUPLICATE, message=message)
+            yield pvalue.TaggedOutput(DUPLICATES, at_place(row, place, window))
+            yield pvalue.TaggedOutput(UNUSABLE, at_place(failure, place, window))
 
     def _failed(self, item: Item, message: str) -> Row:
         results = {
-            name: Result(dimension=name, item_id=item.id, status="failed", error_class="duplicate_id", message=message)
+            name: Result(dimension=name, item_id=item.id, status="failed", error_class=_DUPLICATE, message=message)
             for name in self._dimensions
         }
         for name, result in results.items():
             self._metrics[name].count(result)
+            self._metrics[name].flush()
         return Row(item=item, results=results)
+
+
+def is_duplicate(row: Row) -> bool:
+    """Whether a row is only on its way to the end, with a failure in every dimension because its id is not unique."""
+    return any(result.error_class == _DUPLICATE for result in row.results.values())
 
 
 class JoinRows(beam.PTransform[Any, Any]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
@@ -33,7 +32,7 @@ from beam_llmdag.transforms import coders
 from beam_llmdag.transforms.apart import Apart
 from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
-from beam_llmdag.transforms.outputs import CostsOf, FailuresOf, ResultsOf
+from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
 from beam_llmdag.transforms.panes import AGAIN, GLOBALS, AnswerPanes, rows_end_in_head
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
@@ -182,10 +181,12 @@ class _Wiring:
         duplicates: list[PCollection[Any]] = []
         unusable = [read[UNUSABLE]]
         if elements.is_bounded:
-            unique = read.rows | "Unique ids" >> UniqueRows(self._config, self._item_dimensions())
+            dimensions = self._item_dimensions()
+            unique = read.rows | "Unique ids" >> UniqueRows(self._config, dimensions)
             self._first[None] = unique.rows
-            duplicates.append(unique[DUPLICATES])
-            unusable.append(unique[UNUSABLE])
+            if not dimensions:  # else they go along with the others
+                duplicates.append(unique[DUPLICATES])
+                unusable.append(unique[UNUSABLE])
         else:
             self._first[None] = read.rows | "Apart from the source" >> Apart()
         if not elements.is_bounded and self._plan.kind == "pipelined" and has_barrier(self._plan):
@@ -200,13 +201,12 @@ class _Wiring:
             space: self._joined(f"end of {space or 'items'}", space, leaves)
             for space, leaves in self._plan.leaves.items()
         }
-        items = spaces.pop(None)
-        if duplicates:
-            items = (items, *duplicates) | "All items" >> beam.Flatten()
+        items = _flat("All items", [spaces.pop(None), *duplicates])
         answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
         globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
         regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        return _results(items, globals_, regrouped, unusable)
+        paid = {"globals": globals_} if answers else {}
+        return _results(items, globals_, regrouped, unusable, paid)
 
     def _by_pane(self, unusable: list[PCollection[Any]]) -> Results:
         """Unbounded input: item dimensions as items come, the rest per window and pane."""
@@ -216,7 +216,8 @@ class _Wiring:
         made = rows | "Panes" >> AnswerPanes(self._config, self._plan, self._most_in_flight)
         items = rows if rows_end_in_head(self._plan) else made.rows
         regrouped = {name: made[name] for name in self._plan.leaves if name is not None}
-        return _results(items, made[GLOBALS], regrouped, unusable, {"answers made again": made[AGAIN]})
+        paid = {"globals": made[GLOBALS], "answers made again": made[AGAIN]}
+        return _results(items, made[GLOBALS], regrouped, unusable, paid)
 
     def _wire_stage(self, stage: Stage) -> None:
         sides = {name: self._answers[name] for name in stage.sides}
@@ -251,14 +252,18 @@ def _results(
     globals_: PCollection[Result],
     regrouped: dict[str, PCollection[Row]],
     unusable: list[PCollection[Any]],
-    also_paid: Mapping[str, PCollection[Row]] = MappingProxyType({}),
+    paid: Mapping[str, PCollection[Row | Result]],
 ) -> Results:
-    """All outputs; `also_paid` are rows that are only on the bill and among the failures."""
-    rows = {"items": items, **regrouped, **also_paid}
-    results = [some | f"Results of {name}" >> ResultsOf() for name, some in rows.items()]
-    every = (*results, globals_) | "All results" >> beam.Flatten()
-    failures = (every | "Failed" >> FailuresOf(), *unusable) | "Failures" >> beam.Flatten()
-    return Results(items, globals_, failures, every | "Costs" >> CostsOf(), regrouped)
+    """All outputs. The results in `items`, `regrouped` and `paid` make the bill, and the failures."""
+    answered = {"items": items, **regrouped, **paid}
+    bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
+    failures = _flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
+    return Results(items, globals_, failures, _flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
+
+
+def _flat(label: str, parts: list[PCollection[Any]]) -> Any:
+    """All of them as one. Some runners write every element of a Flatten down and read it again."""
+    return parts[0] if len(parts) == 1 else parts | label >> beam.Flatten()
 
 
 def _is_local(runner: PipelineRunner) -> bool:

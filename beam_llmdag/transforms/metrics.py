@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
@@ -13,7 +14,7 @@ __all__ = ["THROTTLED", "DimensionMetrics", "namespace"]
 THROTTLED = "llmdag"
 """Namespace of `cumulativeThrottlingSeconds`, Beam's own counter for time in which limits held calls back."""
 
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_MOST_UNTOLD = 50  # results: a counter of Beam's costs more than all the rest
 
 
 def namespace(dimension: str) -> str:
@@ -22,41 +23,59 @@ def namespace(dimension: str) -> str:
 
 
 class DimensionMetrics:
-    """Metrics of one dimension. `count` must be called on the thread that runs the bundle."""
+    """Metrics of one dimension. Its methods must be called on the thread that runs the bundle."""
 
     def __init__(self, dimension: str) -> None:
         self._namespace = namespace(dimension)
         self._counters: dict[str, Any] = {}
+        self._numbers: Counter[str] = Counter()
         self._latency = Metrics.distribution(self._namespace, "latency_ms")
         self._waiting = Metrics.distribution(self._namespace, "waiting_ms")
 
     def count(self, result: Result) -> None:
-        """Counts a result and its attempts."""
+        """Counts a result and its attempts. The runner sees most of it at the next `flush`."""
+        numbers = self._numbers
+        numbers["results"] += 1
+        if result.status != "ok":
+            numbers["failures"] += result.status == "failed"
+            numbers["fallbacks"] += result.status == "fallback"
+            numbers["skips"] += result.status == "skipped"
+        numbers["store_hits"] += result.store_hit
         sent = [attempt for attempt in result.attempts if attempt.sent]
-        self._add("results", 1)
-        self._add("calls", len(sent))
-        self._add("retries", max(0, len(sent) - len({attempt.model for attempt in sent})))
-        self._add("failures", int(result.status == "failed"))
-        self._add("fallbacks", int(result.status == "fallback"))
-        self._add("skips", int(result.status == "skipped"))
-        self._add("store_hits", int(result.store_hit))
+        if len(sent) > 1:
+            numbers["retries"] += len(sent) - len({attempt.model for attempt in sent})
         for attempt in sent:
             self._count_attempt(attempt)
+        if numbers["results"] >= _MOST_UNTOLD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tells the runner: at the end of a bundle, and in between, since one may last for hours."""
+        for name, number in self._numbers.items():
+            if number:
+                counter = self._counters.get(name)
+                if counter is None:
+                    counter = self._counters[name] = Metrics.counter(self._namespace, name)
+                counter.inc(number)
+        self._numbers.clear()
+
+    def drop(self) -> None:
+        """Forgets what the runner was not told, of a bundle that has failed."""
+        self._numbers.clear()
 
     def _count_attempt(self, attempt: Attempt) -> None:
+        numbers = self._numbers
+        numbers["calls"] += 1
         self._latency.update(int(attempt.latency_seconds * 1000))
         self._waiting.update(int(attempt.waited_seconds * 1000))
-        if attempt.usage is not None:
-            for name in _TOKENS:
-                self._add(name, getattr(attempt.usage, name))
+        usage = attempt.usage
+        if usage is not None:
+            numbers["input_tokens"] += usage.input_tokens
+            numbers["output_tokens"] += usage.output_tokens
+            numbers["cache_read_tokens"] += usage.cache_read_tokens
+            numbers["cache_write_tokens"] += usage.cache_write_tokens
+            numbers["reasoning_tokens"] += usage.reasoning_tokens
         if attempt.cost_nano_usd is None:
-            self._add("unpriced_calls", 1)
+            numbers["unpriced_calls"] += 1
         else:
-            self._add("cost_nano_usd", attempt.cost_nano_usd)
-
-    def _add(self, name: str, number: int) -> None:
-        if number:
-            counter = self._counters.get(name)
-            if counter is None:
-                counter = self._counters[name] = Metrics.counter(self._namespace, name)
-            counter.inc(number)
+            numbers["cost_nano_usd"] += attempt.cost_nano_usd

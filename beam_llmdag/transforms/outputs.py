@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import pvalue
 from apache_beam.pvalue import PCollection
 
 from beam_llmdag.result import CostRow, Failure, Result, Row
 
-__all__ = ["CostsOf", "FailuresOf", "ResultsOf", "cost_rows", "failure_of"]
+__all__ = ["COSTS", "FAILURES", "Bill", "cost_rows", "failure_of"]
+
+COSTS = "costs"
+FAILURES = "failures"
 
 
 def failure_of(result: Result) -> Failure | None:
@@ -33,32 +37,19 @@ def cost_rows(result: Result) -> Iterator[CostRow]:
         yield CostRow(dimension=result.dimension, item_id=result.item_id, attempt=number, what=attempt)
 
 
-class ResultsOf(beam.PTransform[Any, Any]):
-    """Rows → their results."""
+class Bill(beam.PTransform[Any, Any]):
+    """Rows or results → under `FAILURES` the `Failure`s among them, and under `COSTS` the `CostRow`s of their calls."""
 
-    def expand(self, rows: PCollection[Any]) -> Any:
-        return rows | beam.FlatMap(_results).with_output_types(Result)
-
-
-class FailuresOf(beam.PTransform[Any, Any]):
-    """Results → `Failure`s."""
-
-    def expand(self, results: PCollection[Any]) -> Any:
-        return results | beam.FlatMap(_failures).with_output_types(Failure)
+    def expand(self, answered: PCollection[Any]) -> Any:
+        bill = beam.ParDo(_Bill()).with_output_types(Any, **{FAILURES: Failure, COSTS: CostRow})
+        return answered | bill.with_outputs(FAILURES, COSTS)
 
 
-class CostsOf(beam.PTransform[Any, Any]):
-    """Results → `CostRow`s."""
-
-    def expand(self, results: PCollection[Any]) -> Any:
-        return results | beam.FlatMap(cost_rows).with_output_types(CostRow)
-
-
-def _results(row: Row) -> Iterator[Result]:
-    yield from row.results.values()
-
-
-def _failures(result: Result) -> Iterator[Failure]:
-    failure = failure_of(result)
-    if failure is not None:
-        yield failure
+class _Bill(beam.DoFn):
+    def process(self, answered: Row | Result) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
+        for result in answered.results.values() if isinstance(answered, Row) else (answered,):
+            failure = failure_of(result)
+            if failure is not None:
+                yield pvalue.TaggedOutput(FAILURES, failure)
+            for cost in cost_rows(result):
+                yield pvalue.TaggedOutput(COSTS, cost)

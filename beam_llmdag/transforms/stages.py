@@ -20,6 +20,7 @@ from beam_llmdag.regroup import regroup_rows
 from beam_llmdag.result import Result, Row
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.call_fn import CallFn
+from beam_llmdag.transforms.items import is_duplicate
 from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.walk import Route, walk
 
@@ -46,10 +47,14 @@ class _ItemFn(CallFn):
         self._route = Route([dag.dimensions[name] for name in self._dimensions], dag.steps)
 
     def answer(self, element: Row, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Row]:
-        return walk(element, self._route, sides, caller)
+        return _as_it_is(element) if is_duplicate(element) else walk(element, self._route, sides, caller)
 
     def results(self, made: Row) -> Iterable[Result]:
-        return (made.results[name] for name in self._dimensions)
+        return () if is_duplicate(made) else (made.results[name] for name in self._dimensions)
+
+
+async def _as_it_is(row: Row) -> Row:
+    return row
 
 
 class _GlobalFn(CallFn):
@@ -116,9 +121,12 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
             return rows | _Gather() | "Answer" >> answer
         dimension: Dimension = self._dimension
         steps = self._steps
-        keyed = rows | "Group of" >> beam.Map(lambda row: (group_of(dimension, row, steps), row)).with_output_types(
-            tuple[str, Row]
-        )
+
+        def keyed_by_group(row: Row) -> Iterator[tuple[str, Row]]:
+            if not is_duplicate(row):
+                yield group_of(dimension, row, steps), row
+
+        keyed = rows | "Group of" >> beam.FlatMap(keyed_by_group).with_output_types(tuple[str, Row])
         return keyed | "Gather" >> _GroupRows() | "Answer" >> answer
 
 
@@ -159,7 +167,7 @@ class _GroupRows(beam.PTransform[Any, Any]):
 
 
 def _real_rows(group: str, rows: Iterable[Row]) -> tuple[str, list[Row]]:
-    return group, [row for row in rows if row.item.id]
+    return group, [row for row in rows if row.item.id and not is_duplicate(row)]
 
 
 def _as_dicts(sides: SideInputs) -> dict[str, pvalue.AsDict]:
