@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRISM := .tools/prism
 
-.PHONY: demo test check install clean redis
+.PHONY: demo flink-demo engines test check install clean redis
 
 install: $(STAMP)
 
@@ -20,6 +20,14 @@ demo: $(STAMP)
 	@$(BIN)/llmdag fetch-model > /dev/null
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
+
+# Both pipelines on a Flink cluster of this machine; Beam downloads its job server, or FLINK_JOB_SERVER_JAR=path names it.
+flink-demo: $(STAMP)
+	@$(BIN)/python -m engines.flink_demo
+
+# The table in docs/engines.md, measured; Flink with FLINK_JOB_SERVER_JAR=path.
+engines: $(STAMP) $(PRISM)
+	@$(BIN)/python -m engines.table
 
 test: $(STAMP) $(PRISM) redis
 	$(BIN)/python -m pytest

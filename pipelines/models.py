@@ -27,12 +27,13 @@ class Models:
     Attributes:
         first: of the first dimension, which sees every item.
         main: of all others.
-        store: the answer store: where the user's environment says, or False where all answers are simulated.
+        store: the answer store: the file that the user named, None for where the environment says, or False where all
+            answers are simulated.
     """
 
     first: Model
     main: Model
-    store: Literal[False] | None = None
+    store: str | Literal[False] | None = None
 
 
 @contextmanager
@@ -68,7 +69,11 @@ def _models(settings: Settings) -> Models:
     last = settings.fallback_model or fallback
     fallbacks = [_model(last)] if last else []
     first_model, main_model = _model(settings.filter_model or first), _model(main)
-    return Models(first=replace(first_model, fallbacks=fallbacks), main=replace(main_model, fallbacks=fallbacks))
+    return Models(
+        first=replace(first_model, fallbacks=fallbacks),
+        main=replace(main_model, fallbacks=fallbacks),
+        store=settings.store,
+    )
 
 
 def _model(name: str) -> Model:

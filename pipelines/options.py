@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipelines.runner_options import with_runner_defaults
+
 __all__ = ["Settings", "parse_settings"]
 
 _DEFAULT_RUNNER = "FnApiRunner"  # in this process; "DirectRunner" would first try to download another one
@@ -26,6 +28,7 @@ class Settings:
         summary: JSON file for the run's totals, beside the one in `output`; None for none.
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
+        store: file of the answer store; None for the default, see `LLMDag`.
     """
 
     input: str
@@ -36,6 +39,7 @@ class Settings:
     summary: str | None = None
     show: int = 0
     shards: int = 1
+    store: str | None = None
 
 
 def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settings, PipelineOptions]:
@@ -62,8 +66,13 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     parser.add_argument("--summary", metavar="FILE.json", help="write the totals of the run to this file, too")
     parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
+    parser.add_argument(
+        "--store",
+        metavar="FILE",
+        help="keep paid answers in this file, which all workers must reach, and use them again",
+    )
     own, beam_args = parser.parse_known_args(argv)
-    options = PipelineOptions(beam_args)
+    options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER
     return Settings(**vars(own)), options
