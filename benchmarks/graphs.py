@@ -15,7 +15,17 @@ from pydantic import BaseModel
 
 from benchmarks.task import Task
 
-__all__ = ["EXAMPLES", "GRAPHS", "SLOW_SECONDS", "Step", "canned_answer", "ideal_seconds", "is_complete", "items_of", "levels"]
+__all__ = [
+    "EXAMPLES",
+    "GRAPHS",
+    "SLOW_SECONDS",
+    "Step",
+    "canned_answer",
+    "ideal_seconds",
+    "is_complete",
+    "items_of",
+    "levels",
+]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SLOW_SECONDS = 3.0

@@ -55,10 +55,10 @@ _EXTRA: dict[str, tuple[tuple[str, str, Callable[[Any], str]], ...]] = {
         ("lost", "items_lost", _whole),
     ),
     "h": (("MB/1,000 items", "mb_per_1000_items", _seconds),),
-    **{
-        case: (("429s", "calls_429", _whole), ("paid twice", "paid_twice", _whole), ("lost", "items_lost", _whole))
-        for case in ("j", "k", "l")
-    },
+    **dict.fromkeys(
+        ("j", "k", "l"),
+        (("429s", "calls_429", _whole), ("paid twice", "paid_twice", _whole), ("lost", "items_lost", _whole)),
+    ),
 }
 
 

@@ -58,7 +58,9 @@ def _targets(records: list[Record]) -> Iterator[Target]:
         yield Target("c", f"share of ideal, 10,000 items, 1,000 in flight, {plan}", found, share, at_least=True)
     slow = _ratio(ours("e", "wall_s", in_flight=600), ours("e", "ideal_s", in_flight=600))
     yield Target("e", "time over ideal, 600 in flight, pipelined", slow, 1.15)
-    yield Target("e", "seconds to the first result, 600 in flight, pipelined", ours("e", "first_result_s", in_flight=600), 1)
+    yield Target(
+        "e", "seconds to the first result, 600 in flight, pipelined", ours("e", "first_result_s", in_flight=600), 1
+    )
     bare = _find(records, "f", "cpu_us_per_call", engine="anthropic_aiohttp")
     share = _ratio(bare, ours("f", "cpu_us_per_call", workers=1))
     yield Target("f", "calls per CPU-second, as a share of the bare SDK's, pipelined", share, 0.85, at_least=True)
@@ -66,10 +68,14 @@ def _targets(records: list[Record]) -> Iterator[Target]:
     yield Target("f", "calls per second of two workers, over those of one", faster, 1.7, at_least=True)
     for note in ("", "told requests_per_minute=3000", "a minute's bucket, with rate-limit headers"):
         how = note or "not told of the limit, no headers"
-        yield Target("g", f"share of the limit that is used, {how}", ours("g", "goodput_share", note=note), 0.95, at_least=True)
+        yield Target(
+            "g", f"share of the limit that is used, {how}", ours("g", "goodput_share", note=note), 0.95, at_least=True
+        )
         yield Target("g", f"share of 429 after 5 s, {how}", ours("g", "late_share_429", note=note), 0.02)
     for plan in ("pipelined", "staged"):
-        growth = _ratio(ours("h", "cpu_us_per_call", plan, items=100_000), ours("h", "cpu_us_per_call", plan, items=1000))
+        growth = _ratio(
+            ours("h", "cpu_us_per_call", plan, items=100_000), ours("h", "cpu_us_per_call", plan, items=1000)
+        )
         yield Target("h", f"cost per call at 100,000 items over that at 1,000, {plan}", growth, 1.3)
     yield Target("i", "calls of a resumed run", ours("i", "calls"), 0)
 

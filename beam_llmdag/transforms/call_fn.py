@@ -49,6 +49,14 @@ class CallFn(beam.DoFn):
         """The new results in what `answer` made, to be counted."""
         raise NotImplementedError
 
+    def start(self, flight: InFlight[WindowedValue, Any], element: Any, place: WindowedValue, sides: Sides) -> None:
+        """Submits what is to be done with an element."""
+        flight.submit(place, self.answer(element, sides, self._caller))
+
+    def outputs(self, _: InFlight[WindowedValue, Any], place: WindowedValue, made: Any) -> Iterable[Any]:
+        """What leaves the step once something that was submitted has ended; may submit more to the first argument."""
+        return (place.with_value(made),)
+
     def default_type_hints(self) -> IOTypeHints:
         """None: Beam would take the annotation of `**sides` for that of each side input."""
         return IOTypeHints.empty()
@@ -71,11 +79,11 @@ class CallFn(beam.DoFn):
         element: Any,
         place: Any = beam.DoFn.WindowedValueParam,  # one parameter: Beam fills them in slowly
         **sides: Any,
-    ) -> Iterator[WindowedValue]:
+    ) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        flight.submit(place, self.answer(element, named, self._caller))
+        self.start(flight, element, place, named)
         try:
             yield from self._emit(flight)
             while flight.pending >= self._most_in_flight:
@@ -85,7 +93,7 @@ class CallFn(beam.DoFn):
             self._cancel()
             raise
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         try:
@@ -104,11 +112,11 @@ class CallFn(beam.DoFn):
         self._cancel()
         this_worker().leave(self._config.run_id)
 
-    def _emit(self, flight: InFlight[WindowedValue, Any]) -> Iterator[WindowedValue]:
+    def _emit(self, flight: InFlight[WindowedValue, Any]) -> Iterator[Any]:
         for place, made in flight.ended():
             for result in self.results(made):
                 self._count(result)
-            yield place.with_value(made)
+            yield from self.outputs(flight, place, made)
 
     def _count(self, result: Result) -> None:
         self._metrics[result.dimension].count(result)
