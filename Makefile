@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRISM := .tools/prism
 
-.PHONY: demo flink-demo engines test check install clean redis
+.PHONY: demo flink-demo engines test check bench bench-peers bench-docs install clean redis
 
 install: $(STAMP)
 
@@ -54,5 +54,22 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest docs/test_examples.py
 
+# All measurements, or those of one case: make bench CASE=c0 RUNS=5. About 25 minutes on two cores; leave the machine alone.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS))
+	$(BIN)/python -m benchmarks --docs
+
+# The libraries that the engine is compared with, each in an environment of its own.
+bench-peers: $(patsubst benchmarks/peers/%.txt,.venvs/%/.installed,$(wildcard benchmarks/peers/*.txt))
+
+.venvs/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .venvs/$*
+	.venvs/$*/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Tables and charts of docs/performance.md from the last results.
+bench-docs: $(STAMP)
+	$(BIN)/python -m benchmarks --docs
+
 clean:
-	rm -rf $(VENV) .tools output .llmdag build dist *.egg-info
+	rm -rf $(VENV) .venvs .tools output .llmdag build dist *.egg-info

@@ -232,12 +232,20 @@ def canned_answer(prompt: str) -> tuple[str, bool]:
     raise KeyError(f"no step asks {prompt[:100]!r}")
 
 
-def ideal_seconds(task: Task, calls: int) -> float:
-    """The longest of the critical path of an item, and all the calls over those in flight."""
+def ideal_seconds(task: Task, calls: int, rate: int | None = None, burst_seconds: int = 0) -> float:
+    """The longest of the critical path of an item, all the calls over those in flight, and what a rate limit asks for.
+
+    Args:
+        task: whose calls they are.
+        calls: how many.
+        rate: most calls per second; None for no limit.
+        burst_seconds: how many seconds' worth of that may come at once.
+    """
     steps = 3 if task.graph == "categories" else len(levels(task.graph))
     path, work = steps * task.latency_seconds, calls * task.latency_seconds
     if task.contents == "slow":
         slow = len(range(5, task.items, _SLOW_EVERY))
         more = SLOW_SECONDS - task.latency_seconds
         path, work = path + (more if slow else 0), work + slow * more
-    return max(path, work / task.in_flight)
+    limited = 0.0 if rate is None else calls / rate - burst_seconds + task.latency_seconds
+    return max(path, work / task.in_flight, limited)

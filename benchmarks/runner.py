@@ -15,7 +15,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.cases import BARE_HTTP, BARE_IN_PROCESS, PEERS, Case, Entry
-from benchmarks.graphs import ideal_seconds
 from benchmarks.server import Server, serving
 from benchmarks.task import KEY_VARIABLE, Task
 
@@ -80,7 +79,7 @@ def _described(case: Case, entry: Entry) -> Record:
         "in_flight": task.in_flight,
         "latency_ms": round(task.latency_seconds * 1000),
         "wall_s": None,
-        "ideal_s": round(ideal_seconds(task, entry.calls), 3),
+        "ideal_s": round(entry.ideal_seconds, 3),
         "efficiency": None,
         "cpu_us_per_call": None,
         "peak_rss_mb": None,
@@ -95,11 +94,11 @@ def _described(case: Case, entry: Entry) -> Record:
 
 
 def _derived(entry: Entry, numbers: Record) -> Record:
-    ideal = ideal_seconds(entry.task, entry.calls)
+    ideal = entry.ideal_seconds
     per = numbers["calls"] or 3 * entry.task.items
     return {
         **numbers,
-        "efficiency": ideal / numbers["wall_s"],
+        "efficiency": ideal / numbers["wall_s"] if ideal else None,
         "cpu_us_per_call": numbers["cpu_s"] / per * 1e6,
         "mb_per_1000_items": (numbers["peak_rss_mb"] - numbers["start_rss_mb"]) / entry.task.items * 1000,
         "items_lost": entry.task.items - numbers["items_out"],
@@ -112,7 +111,7 @@ def _run_once(entry: Entry, python: Path) -> Record:
         with vendor or nullcontext(None) as server:
             task = replace(
                 entry.task,
-                base_url=server and server.url,
+                base_url=None if server is None else server.url,
                 folder=folder,
                 store=entry.task.store and f"{folder}/{entry.task.store}",
             )
