@@ -20,7 +20,6 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.prism_runner import PrismRunner
-from apache_beam.runners.sdf_utils import RestrictionTrackerView
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.utils.timestamp import Duration
@@ -52,9 +51,7 @@ class SmallBundles(beam.DoFn):
         self._size = size
 
     @beam.DoFn.unbounded_per_element()
-    def process(
-        self, _: int, tracker: RestrictionTrackerView = beam.DoFn.RestrictionParam(_Numbers())
-    ) -> Iterator[dict[str, str]]:
+    def process(self, _: int, tracker: Any = beam.DoFn.RestrictionParam(_Numbers())) -> Iterator[dict[str, str]]:
         position = tracker.current_restriction().start
         for _ in range(self._size):
             if not tracker.try_claim(position):
