@@ -163,62 +163,6 @@ def test_tables_are_partitioned_by_run_date_and_clustered_by_run_id_also_without
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_is_started_again_under_its_name_is_in_the_tables_once(
-    method: Any, client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    tuesday = Run(run_id="tuesday", started_at=datetime(2026, 11, 24, tzinfo=UTC))
-    monday_again = Run(run_id="monday", started_at=datetime(2026, 11, 25, tzinfo=UTC))
-    write(dataset, beam_args, [row("a"), row("b")], method=method)
-    write(dataset, beam_args, [row("c")], tuesday, method=method)
-    write(dataset, beam_args, [row("a", ANSWER)], monday_again, method=method)
-    assert read(client, f"{dataset}.items", "id, run_id, review.status") == [
-        {"id": "a", "run_id": "monday", "status": "ok"},
-        {"id": "c", "run_id": "tuesday", "status": "failed"},
-    ]
-    assert [found["run_id"] for found in read(client, f"{dataset}.costs", "run_id", "run_id")] == ["monday", "tuesday"]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_replaces_leaves_other_days_alone(
-    method: Any, client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    tuesday = datetime(2026, 11, 24, tzinfo=UTC)
-    write(dataset, beam_args, [row("a")], method=method)
-    write(dataset, beam_args, [row("b")], Run(run_id="early", started_at=tuesday), method=method)
-    write(dataset, beam_args, [row("c")], Run(run_id="late", started_at=tuesday), method=method, rerun="replace")
-    assert read(client, f"{dataset}.items", "id, run_id") == [
-        {"id": "a", "run_id": "monday"},
-        {"id": "c", "run_id": "late"},
-    ]
-
-
-def test_a_run_that_replaces_with_nothing_leaves_nothing_of_its_day(
-    client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    write(dataset, beam_args, [row("a")])
-    write(dataset, beam_args, [], Run(run_id="empty", started_at=MONDAY.started_at), rerun="replace")
-    assert read(client, f"{dataset}.items", "id") == []
-
-
-def test_the_rows_of_an_earlier_start_stay_until_all_new_ones_are_known(
-    client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    write(dataset, beam_args, [row("a")])
-    broken = Row(item=Item("b", "text", {"a": object()}), results={})
-    with pytest.raises(Exception, match="object is not JSON serializable"):
-        write(dataset, beam_args, [row("b"), broken])
-    assert read(client, f"{dataset}.items", "id") == [{"id": "a"}]
-
-
-def test_a_row_that_is_too_long_for_a_streaming_insert_fails_the_pipeline_and_says_so(
-    dataset: str, beam_args: list[str]
-) -> None:
-    long = Row(item=Item("long", "x" * 10_000_000), results={})
-    with pytest.raises(Exception, match=r"items: BigQuery refused the row 'long': .*exceeds.*FILE_LOADS"):
-        write(dataset, beam_args, [long], method="STREAMING_INSERTS")
-
-
 def test_a_table_that_does_not_fit_the_dag_is_an_error_before_the_run(
     client: bigquery.Client, dataset: str, beam_args: list[str]
 ) -> None:

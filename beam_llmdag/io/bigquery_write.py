@@ -1,4 +1,4 @@
-"""All results of an `LLMDag` to tables of BigQuery, through Beam's own connector."""
+"""All results of an `LLMDag` to tables of BigQuery."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import Any, get_args
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsSingleton, PCollection
-from apache_beam.transforms.combiners import Count
+from apache_beam.pvalue import PCollection
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.bigquery_client import Rerun, clear_rows, ensure_table
-from beam_llmdag.io.bigquery_names import Dataset, Table, parse_destination
-from beam_llmdag.io.bigquery_rows import WriteMethod, table_row, typed_row_record
+from beam_llmdag.io.bigquery_client import Rerun
+from beam_llmdag.io.bigquery_names import parse_destination
+from beam_llmdag.io.bigquery_rows import WriteMethod, typed_row_record
 from beam_llmdag.io.bigquery_run import Run
-from beam_llmdag.io.bigquery_schema import table_fields
+from beam_llmdag.io.bigquery_table import WriteTableRows
 from beam_llmdag.io.records import json_text
 from beam_llmdag.io.results import ResultOutput, result_outputs
 from beam_llmdag.io.schemas import arrow_field
 from beam_llmdag.transforms.llm_dag import Results
 
-__all__ = ["RUNS_TABLE", "WriteBigQueryResults", "table_name"]
+__all__ = ["RUNS_TABLE", "WriteBigQueryResults"]
 
 RUNS_TABLE = "runs"
 """The table with a row per run: its totals."""
@@ -78,8 +77,14 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
     def expand(self, results: Results) -> None:
         """See the class."""
         for output in list(self._outputs(results)):
-            write = _WriteTable(self._destination, output, self._run, self._method, self._rerun)
-            output.records | f"Write {output.name}" >> write
+            output.records | f"Write {output.name}" >> WriteTableRows(
+                self._destination.table(output.name.replace("/", "_")),
+                output.schema,
+                run=self._run,
+                dimension=output.dimension,
+                method=self._method,
+                rerun=self._rerun,
+            )
 
     def _outputs(self, results: Results) -> Iterator[ResultOutput]:
         yield from result_outputs(self._dag, results, self._unreadable, typed_row_record)
@@ -88,74 +93,5 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
             yield ResultOutput(RUNS_TABLE, records, pa.schema([arrow_field("summary", {})]))
 
 
-def table_name(destination: Dataset, output: str) -> Table:
-    """The table for an output of `WriteResults`: `globals/x` is `globals_x`."""
-    return destination.table(output.replace("/", "_"))
-
-
-class _WriteTable(beam.PTransform[Any, Any]):
-    def __init__(self, destination: Dataset, output: ResultOutput, run: Run, method: WriteMethod, rerun: Rerun) -> None:
-        super().__init__()
-        self._table = table_name(destination, output.name)
-        self._schema = output.schema
-        self._dimension = output.dimension
-        self._run = run
-        self._method: WriteMethod = method
-        self._rerun: Rerun = rerun
-
-    def expand(self, records: PCollection[Any]) -> None:
-        self._check_bounded(records)
-        fields = table_fields(self._schema, self._dimension)
-        ensure_table(self._table, fields)
-        rows = records | "Rows" >> beam.Map(
-            table_row, self._schema, self._run.columns(), self._method, answer=self._dimension is not None
-        )
-        if records.is_bounded:
-            # An earlier run's rows go when all of this one are known, and none of these is written before.
-            known = rows | "Count" >> Count.Globally()
-            cleared = known | "Clear" >> beam.Map(_clear, self._table, self._run, self._rerun)
-            rows = rows | "When cleared" >> beam.Map(_when, AsSingleton(cleared))
-        self._write(rows, fields)
-
-    def _check_bounded(self, records: PCollection[Any]) -> None:
-        if records.is_bounded:
-            return
-        if self._method == "FILE_LOADS":
-            raise InputError(f'{self._table}: an unbounded input is written with method="STREAMING_INSERTS"')
-        if self._rerun == "replace":
-            raise InputError(
-                f'{self._table}: an unbounded input never ends; it can append, not replace (rerun="append")'
-            )
-
-    def _write(self, rows: PCollection[Any], fields: list[dict[str, Any]]) -> None:
-        from apache_beam.io.gcp.bigquery_tools import RetryStrategy  # there only with beam-llmdag[gcp]
-
-        written = rows | "Write" >> beam.io.WriteToBigQuery(
-            self._table.beam_name,
-            schema={"fields": fields},
-            method=self._method,
-            create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
-            write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
-            # Beam's default tries a row that does not fit again and again, forever.
-            insert_retry_strategy=RetryStrategy.RETRY_ON_TRANSIENT_ERROR,
-        )
-        if self._method == "STREAMING_INSERTS":
-            written.failed_rows_with_errors | "Refused" >> beam.Map(_refused)
-
-
 def _summary_record(summary: Any) -> dict[str, str]:
     return {"summary": json_text(summary)}
-
-
-def _clear(_count: int, table: Table, run: Run, rerun: Rerun) -> int:
-    return clear_rows(table, run, rerun)
-
-
-def _when(row: dict[str, Any], _cleared: int) -> dict[str, Any]:
-    return row
-
-
-def _refused(failed: tuple[str, dict[str, Any], Any]) -> None:
-    table, row, errors = failed
-    name = row.get("id") or row.get("item_id")
-    raise InputError(f'{table}: BigQuery refused the row {name!r}: {errors}. method="FILE_LOADS" takes longer rows')
