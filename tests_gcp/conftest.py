@@ -51,18 +51,28 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         "BQEMU_GCS_LOCAL_ROOT": str(found.buckets),
         "STORAGE_BASE": str(folder),
         "STORAGE_DIR": found.buckets.name,
+        "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{found.storage_port}",
     }
     ports = ["--rest-port", f"{found.rest_port}", "--grpc-port", f"{found.grpc_port}"]
     commands = {
-        "bqemulator": ["start", *ports, "--project", PROJECT],
-        "gcp_storage_emulator": ["start", "--port", f"{found.storage_port}", "--default-bucket", BUCKET],
+        "bigquery": [str(Path(__file__).with_name("emulator.py")), "start", *ports, "--project", PROJECT],
+        "storage": [
+            "-m",
+            "gcp_storage_emulator",
+            "start",
+            "--port",
+            f"{found.storage_port}",
+            "--default-bucket",
+            BUCKET,
+        ],
     }
     processes = []
     try:
         for name, arguments in commands.items():
             with (folder / f"{name}.log").open("wb") as log:
-                command = [sys.executable, "-m", name, *arguments]
-                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                processes.append(
+                    subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+                )
         for port in (found.rest_port, found.grpc_port, found.storage_port):
             _wait_for(port, folder)
         yield found

@@ -12,9 +12,10 @@ from google.cloud import bigquery
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.io.bigquery_read import ReadBigQueryItems
-from beam_llmdag.item import Item
+from beam_llmdag.item import Item, derived_id
 from beam_llmdag.result import Failure
 
+METHODS = ["DIRECT_READ", "EXPORT"]
 COLUMNS = [
     bigquery.SchemaField("id", "STRING"),
     bigquery.SchemaField("content", "STRING"),
@@ -70,20 +71,22 @@ def check(
         assert_that(found.failures, equal_to(failures or []), label="failures")
 
 
-def test_a_row_of_a_table_is_an_item_with_exact_values(reviews: str, beam_args: list[str]) -> None:
-    check(beam_args, reviews, [ITEM])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_of_a_table_is_an_item_with_exact_values(method: Any, reviews: str, beam_args: list[str]) -> None:
+    check(beam_args, reviews, [ITEM], method=method)
 
 
-def test_a_row_of_a_query_is_an_item(reviews: str, dataset: str, beam_args: list[str]) -> None:
-    query = f"SELECT id, UPPER(content) AS text, stars + 1 AS more FROM `{reviews}`"
-    wanted = [Item("007", "GUT", {"more": 2**62 + 2})]
-    check(beam_args, f"bigquery:{query}", wanted, content_field="text", temp_dataset=dataset)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_of_a_query_is_an_item(method: Any, reviews: str, dataset: str, beam_args: list[str]) -> None:
+    query = f"SELECT id, UPPER(content) AS text, stars - 1 AS less FROM `{reviews}`"
+    wanted = [Item("007", "GUT", {"less": 2**62})]
+    check(beam_args, f"bigquery:{query}", wanted, content_field="text", temp_dataset=dataset, method=method)
 
 
 def test_rows_without_an_id_column_get_derived_ids(reviews: str, dataset: str, beam_args: list[str]) -> None:
     query = f"SELECT content FROM `{reviews}` UNION ALL SELECT content FROM `{reviews}`"
-    names = ["d6f3ae1a4a7b0d0e0a7b", "d6f3ae1a4a7b0d0e0a7b-2"]
-    check(beam_args, query, [Item(name, "gut") for name in names], temp_dataset=dataset)
+    name = derived_id("gut", {})
+    check(beam_args, query, [Item(name, "gut"), Item(f"{name}-2", "gut")], temp_dataset=dataset)
 
 
 def test_a_row_without_an_id_is_a_failure_that_shows_it(

@@ -51,10 +51,14 @@ ANSWER = {
 }
 
 
+def _prompt() -> str:
+    return "?"
+
+
 def review_dag() -> Dag:
     dag = Dag("reviews", model=MODEL)
-    dag.dimension(lambda item: "?", name="review", output=Review)
-    dag.dimension(lambda items, review: "?", name="overall", output=Part, scope="global")
+    dag.dimension(_prompt, name="review", output=Review)
+    dag.dimension(_prompt, name="overall", output=Part, scope="global")
     return dag
 
 

@@ -39,9 +39,9 @@ def source_fields(source: Table | Query, project: str | None) -> list[Any]:
     Raises:
         InputError: there is no such table, or the query is wrong.
     """
+    bigquery = google_bigquery()
     from google.api_core.exceptions import BadRequest, NotFound
 
-    bigquery = google_bigquery()
     try:
         if isinstance(source, Table):
             return list(bigquery.Client(project=project or source.project).get_table(str(source)).schema)
@@ -59,9 +59,9 @@ def ensure_table(table: Table, fields: Sequence[dict[str, Any]]) -> None:
         InputError: there is no such dataset, or the table lacks a column, has it with another type, or wants a value
             for one that is not ours.
     """
+    bigquery = google_bigquery()
     from google.api_core.exceptions import NotFound
 
-    bigquery = google_bigquery()
     client = bigquery.Client(project=table.project)
     wanted = bigquery.Table(str(table), schema=[bigquery.SchemaField.from_api_repr(field) for field in fields])
     wanted.time_partitioning = bigquery.TimePartitioning(field="run_date")
@@ -91,9 +91,9 @@ def clear_rows(table: Table, run: Run, rerun: Rerun) -> int:
     Raises:
         InputError: BigQuery refuses, as it does for rows that were streamed in the last half hour.
     """
+    bigquery = google_bigquery()
     from google.api_core.exceptions import BadRequest
 
-    bigquery = google_bigquery()
     where = "run_id = @run_id" if rerun == "append" else "run_id = @run_id OR run_date = @run_date"
     parameters = [
         bigquery.ScalarQueryParameter("run_id", "STRING", run.run_id),

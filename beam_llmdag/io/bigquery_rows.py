@@ -19,8 +19,6 @@ __all__ = ["WriteMethod", "read_row", "table_row", "typed_row_record"]
 
 WriteMethod = Literal["FILE_LOADS", "STREAMING_INSERTS"]
 
-_NANO = Decimal(10) ** 9
-
 
 def typed_row_record(row: Row, schema: pa.Schema) -> Record:
     """As `row_record`, with metadata as it is and not as texts: BigQuery has JSON for it."""
@@ -113,13 +111,13 @@ class _Cells:
             inner = "" if whole and not in_data else f"{path}."
             return self.record(value, type_, inner, in_data=in_data, whole=whole and not in_data, lost=lost)
         if is_cost(field.name, answer=in_data):
-            return f"{Decimal(value) / _NANO:f}"
+            return f"{Decimal(value).scaleb(-9):f}"
         return _scalar(value, type_)
 
     def _array(self, values: Sequence[Any], element: Any, path: str, in_data: bool, lost: list[str]) -> list[Any]:
         lost += [f"{path}[{index}]" for index, value in enumerate(values) if value is None]
-        known = [value for value in values if value is not None]
-        return [self._cell(value, element, path, in_data, lost) for value in known]
+        known = [(index, value) for index, value in enumerate(values) if value is not None]
+        return [self._cell(value, element, f"{path}[{index}]", in_data, lost) for index, value in known]
 
     def _json(self, value: Any) -> Any:
         text = json_text(value)
