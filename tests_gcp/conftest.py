@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     found.buckets.mkdir()
     environment = {
         **os.environ,
+        "HOME": str(folder),
         "BQEMU_GCS_LOCAL_ROOT": str(found.buckets),
         "STORAGE_BASE": str(folder),
         "STORAGE_DIR": found.buckets.name,
@@ -83,28 +85,39 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
             process.wait()
 
 
-@pytest.fixture(autouse=True)
-def client(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> bigquery.Client:
+@pytest.fixture(scope="session", autouse=True)
+def client(emulators: Emulators) -> Iterator[bigquery.Client]:
     """A client of the emulator; Beam's connectors and this package's reach it as well."""
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{emulators.rest_port}")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{emulators.storage_port}")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
-    monkeypatch.setenv("LLMDAG_STORE", "off")
-    monkeypatch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), PROJECT))
-    monkeypatch.setattr(BigqueryV2, "BASE_URL", f"http://127.0.0.1:{emulators.rest_port}/bigquery/v2/")
-    monkeypatch.setattr(beam_bigquery.bq_storage, "BigQueryReadClient", _read_client(emulators.grpc_port))
-    return bigquery.Client(project=PROJECT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{emulators.rest_port}")
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{emulators.storage_port}")
+        patch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
+        patch.setenv("LLMDAG_STORE", "off")
+        patch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), PROJECT))
+        patch.setattr(BigqueryV2, "BASE_URL", f"http://127.0.0.1:{emulators.rest_port}/bigquery/v2/")
+        patch.setattr(beam_bigquery.bq_storage, "BigQueryReadClient", _read_client(emulators.grpc_port))
+        yield bigquery.Client(project=PROJECT)
+
+
+@pytest.fixture(scope="session")
+def new_dataset(client: bigquery.Client) -> Callable[[], str]:
+    """Makes a dataset: `project.name`."""
+
+    def make() -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        client.create_dataset(name)
+        return f"{PROJECT}.{name}"
+
+    return make
 
 
 @pytest.fixture
-def dataset(client: bigquery.Client, request: pytest.FixtureRequest) -> str:
+def dataset(new_dataset: Callable[[], str]) -> str:
     """A new dataset: `project.name`."""
-    name = f"test_{abs(hash(request.node.nodeid))}"
-    client.create_dataset(name)
-    return f"{PROJECT}.{name}"
+    return new_dataset()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def beam_args() -> list[str]:
     """Beam's options for a pipeline in this process."""
     return ["--runner=FnApiRunner", f"--project={PROJECT}", f"--temp_location=gs://{BUCKET}/temp"]

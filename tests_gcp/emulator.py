@@ -17,6 +17,7 @@ from typing import Any
 from bqemulator.api.routes import jobs as routes
 from bqemulator.cli import main
 from bqemulator.jobs import executor
+from duckdb_extensions import import_extension
 
 _execute_query = routes._execute_query_or_failed_meta
 _copy_to_file = executor._copy_relation_to_file
@@ -41,6 +42,8 @@ def _copy_to_bucket(relation_sql: str, dest_path: str, fmt: str, ctx: Any, **opt
 
 
 if __name__ == "__main__":
+    for name in ("spatial", "avro"):
+        import_extension(name)  # from packages into the home directory: DuckDB would download them
     routes._execute_query_or_failed_meta = _query_with_destination
     executor._copy_relation_to_file = _copy_to_bucket
     main()

@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.testing.test_stream import TestStream
+from apache_beam.testing import test_stream
 from google.cloud import bigquery
 
 from beam_llmdag.errors import InputError
@@ -104,4 +104,4 @@ def test_an_unbounded_input_can_only_be_appended_by_streaming(
     options: Any, problem: str, dataset: str, beam_args: list[str]
 ) -> None:
     with pytest.raises(InputError, match=problem):
-        write(dataset, beam_args, TestStream().advance_watermark_to_infinity(), **options)
+        write(dataset, beam_args, test_stream.TestStream().advance_watermark_to_infinity(), **options)

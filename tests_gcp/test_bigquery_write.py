@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -93,12 +94,16 @@ def read(client: bigquery.Client, table: str, columns: str = "*", order: str = "
     return [dict(found) for found in client.query(f"SELECT {columns} FROM `{table}` ORDER BY {order}").result()]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_answers_come_back_as_records_and_arrays_with_exact_numbers(
-    method: Any, client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    write(dataset, beam_args, [row("a", ANSWER)], method=method)
-    [found] = read(client, f"{dataset}.items")
+@pytest.fixture(scope="module", params=METHODS)
+def written(request: pytest.FixtureRequest, new_dataset: Callable[[], str], beam_args: list[str]) -> str:
+    """A dataset with the results of a good item and a failed one, in tables that begin with `shop_`."""
+    dataset = new_dataset()
+    write(f"{dataset}.shop", beam_args, [row("a", ANSWER), row("b")], method=request.param)
+    return f"{dataset}.shop"
+
+
+def test_answers_come_back_as_records_and_arrays_with_exact_numbers(client: bigquery.Client, written: str) -> None:
+    found = read(client, f"{written}_items")[0]
     assert {name: found[name] for name in ("run_id", "run_date", "id", "content", "source_ids")} == {
         "run_id": "monday",
         "run_date": date(2026, 11, 23),
@@ -123,41 +128,36 @@ def test_answers_come_back_as_records_and_arrays_with_exact_numbers(
     ]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_has_no_one_type_is_json_that_sql_looks_into(
-    method: Any, client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    write(dataset, beam_args, [row("a", ANSWER)], method=method)
+def test_what_has_no_one_type_is_json_that_sql_looks_into(client: bigquery.Client, written: str) -> None:
     columns = (
         "JSON_VALUE(metadata, '$.nested.a[0]') AS nested, JSON_VALUE(review.data.scores, '$.taste') AS taste, "
         "JSON_VALUE(review.data.extra, '$.any[0]') AS extra"
     )
-    assert read(client, f"{dataset}.items", columns, "nested") == [{"nested": "1", "taste": "1.5", "extra": "thing"}]
+    found = read(client, f"{written}_items", columns)[0]
+    assert found == {"nested": "1", "taste": "1.5", "extra": "thing"}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_failures_costs_and_globals_have_tables_of_their_own(
-    method: Any, client: bigquery.Client, dataset: str, beam_args: list[str]
-) -> None:
-    write(f"{dataset}.shop", beam_args, [row("b")], method=method)
-    assert read(client, f"{dataset}.shop_failures", "run_id, item_id, error_class, message", "item_id") == [
+def test_a_failed_answer_is_a_row_without_data(client: bigquery.Client, written: str) -> None:
+    found = read(client, f"{written}_items", "id, review.status, review.data")[1]
+    assert found == {"id": "b", "status": "failed", "data": None}
+
+
+def test_failures_costs_and_globals_have_tables_of_their_own(client: bigquery.Client, written: str) -> None:
+    assert read(client, f"{written}_failures", "run_id, item_id, error_class, message", "item_id") == [
         {"run_id": "monday", "item_id": "b", "error_class": "timeout", "message": "no answer"}
     ]
-    assert read(client, f"{dataset}.shop_costs", "item_id, attempt, input_tokens, cost_usd", "item_id") == [
+    assert read(client, f"{written}_costs", "item_id, attempt, input_tokens, cost_usd", "item_id") == [
         {"item_id": "a", "attempt": 1, "input_tokens": 3, "cost_usd": Decimal("0.0000015")}
     ]
-    assert read(client, f"{dataset}.shop_globals_overall", "dimension, data", "dimension") == [
+    assert read(client, f"{written}_globals_overall", "dimension, data", "dimension") == [
         {"dimension": "overall", "data": {"name": "all", "stars": None, "cost_nano_usd": 7}}
-    ]
-    assert read(client, f"{dataset}.shop_items", "id, review.status, review.data") == [
-        {"id": "b", "status": "failed", "data": None}
     ]
 
 
 def test_tables_are_partitioned_by_run_date_and_clustered_by_run_id_also_without_rows(
     client: bigquery.Client, dataset: str, beam_args: list[str]
 ) -> None:
-    write(dataset, beam_args, [])
+    write(dataset, beam_args, [], method="STREAMING_INSERTS")
     table = client.get_table(f"{dataset}.items")
     assert (table.time_partitioning.field, table.time_partitioning.type_, table.clustering_fields, table.num_rows) == (
         "run_date",
