@@ -105,3 +105,13 @@ def test_an_unbounded_input_can_only_be_appended_by_streaming(
 ) -> None:
     with pytest.raises(InputError, match=problem):
         write(dataset, beam_args, test_stream.TestStream().advance_watermark_to_infinity(), **options)
+
+
+def test_an_unbounded_input_leaves_earlier_rows_of_its_run(
+    client: bigquery.Client, dataset: str, beam_args: list[str]
+) -> None:
+    write(dataset, beam_args, [record("a")])
+    stream = test_stream.TestStream().add_elements([record("b")]).advance_watermark_to_infinity()
+    args = [arg for arg in beam_args if "runner" not in arg]
+    write(dataset, [*args, "--runner=BundleBasedDirectRunner", "--streaming"], stream, method="STREAMING_INSERTS")
+    assert rows(client, dataset) == [("a", "monday"), ("b", "monday")]
