@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from beam_llmdag.io.bigquery_names import is_bigquery
 from beam_llmdag.model import Model
 from beam_llmdag.providers.gguf import DEFAULT_MODEL
 from beam_llmdag.testing import Simulator, load_rules
@@ -41,7 +42,7 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     """The models that `settings` name; while the context lasts, `simulated` answers.
 
     The simulator is a server on this machine's loopback address, so all workers must be on this machine. It gives the
-    gold answers that lie beside the input, if there are any, and makes up answers that fit the schema if not.
+    gold answers that lie beside the input file, if there are any, and makes up answers that fit the schema if not.
 
     Raises:
         GraphError: a name is no model.
@@ -49,8 +50,8 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     if settings.model != "simulated":
         yield _models(settings)
         return
-    gold = gold_path(settings.input)
-    with Simulator(answers=load_rules(gold) if gold.exists() else None) as simulator:
+    gold = None if is_bigquery(settings.input) else gold_path(settings.input)
+    with Simulator(answers=load_rules(gold) if gold and gold.exists() else None) as simulator:
         models = _models(settings)
         yield Models(first=_simulated(models.first, simulator), main=_simulated(models.main, simulator), store=False)
 
