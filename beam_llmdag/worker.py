@@ -77,7 +77,7 @@ class Worker:
     def throttled_seconds(self) -> int:
         """Whole seconds in which limits held calls back and that nobody has been told of yet."""
         with self._lock:
-            seconds = int(self._limits.throttled_seconds - self._reported_seconds)
+            seconds = int(self._limits.throttled_seconds - self._reported_seconds + 1e-6)  # sums of floats
             self._reported_seconds += seconds
             return seconds
 

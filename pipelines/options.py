@@ -5,8 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import get_args
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from beam_llmdag.io.bigquery_client import Rerun
+from beam_llmdag.io.bigquery_read import ReadMethod
+from beam_llmdag.io.bigquery_rows import WriteMethod
+from pipelines.runner_options import with_runner_defaults
 
 __all__ = ["Settings", "parse_settings"]
 
@@ -18,14 +25,21 @@ class Settings:
     """What a user asks of an example pipeline.
 
     Attributes:
-        input: path or glob pattern of the items: JSON Lines, CSV or Parquet.
-        output: folder for the results.
+        input: path or glob pattern of the items: JSON Lines, CSV or Parquet; or `bigquery:` and a table or query.
+        output: folder for the results, or `bigquery:` and a dataset.
         model: `"cloud"`, `"simulated"`, `"local"` or `"provider:name"`.
         filter_model: another one for the first dimension, which sees every item; None for the default of `model`.
         fallback_model: one to ask when another has failed for good; None for the default of `model`.
         summary: JSON file for the run's totals, beside the one in `output`; None for none.
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
+        store: file of the answer store; None for the default, see `LLMDag`.
+        run_id: name of the run; None for a new one.
+        run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
+        rerun: what gives way to the rows in BigQuery: those of the same run (`"append"`), or of the day (`"replace"`).
+        write_method: how BigQuery is written.
+        read_method: how BigQuery is read.
+        temp_dataset: where BigQuery keeps the result of a query meanwhile; None for a new dataset.
     """
 
     input: str
@@ -36,6 +50,13 @@ class Settings:
     summary: str | None = None
     show: int = 0
     shards: int = 1
+    store: str | None = None
+    run_id: str | None = None
+    run_date: date | None = None
+    rerun: Rerun = "append"
+    write_method: WriteMethod = "FILE_LOADS"
+    read_method: ReadMethod = "DIRECT_READ"
+    temp_dataset: str | None = None
 
 
 def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settings, PipelineOptions]:
@@ -48,8 +69,14 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     parser = argparse.ArgumentParser(
         description=description, epilog="All other options are Beam's, for example --runner.", allow_abbrev=False
     )
-    parser.add_argument("--input", required=True, help="path or pattern of .jsonl, .csv or .parquet files")
-    parser.add_argument("--output", required=True, help="folder for the results")
+    parser.add_argument(
+        "--input",
+        required=True,
+        help="path or pattern of .jsonl, .csv or .parquet files, bigquery:project.dataset.table or 'bigquery:SELECT …'",
+    )
+    parser.add_argument(
+        "--output", required=True, help="folder for the results, or bigquery:project.dataset[.prefix] for tables"
+    )
     parser.add_argument(
         "--model",
         default="cloud",
@@ -62,11 +89,39 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     parser.add_argument("--summary", metavar="FILE.json", help="write the totals of the run to this file, too")
     parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
+    parser.add_argument(
+        "--store",
+        metavar="FILE",
+        help="keep paid answers in this file, which all workers must reach, and use them again",
+    )
+    parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
     own, beam_args = parser.parse_known_args(argv)
-    options = PipelineOptions(beam_args)
+    options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER
     return Settings(**vars(own)), options
+
+
+def _add_bigquery(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--run-date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="partition of the rows; default: today in UTC"
+    )
+    group.add_argument(
+        "--rerun",
+        choices=get_args(Rerun),
+        default="append",
+        help="rows that give way: those of the same --run-id (append), or all of the day (replace); default: append",
+    )
+    group.add_argument(
+        "--write-method", choices=get_args(WriteMethod), default="FILE_LOADS", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--read-method", choices=get_args(ReadMethod), default="DIRECT_READ", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--temp-dataset", metavar="PROJECT.DATASET", help="where the result of a query is kept meanwhile"
+    )
 
 
 def _number(text: str) -> int:
