@@ -181,8 +181,8 @@ class _Builder:
             raise self._document.error(named, f"{label}: {error}" if label else str(error)) from error.__cause__
 
     def _named(self, message: str, path: Path) -> Path:
-        if not path:  # an error of the whole graph begins with the step, or shows several
-            words = re.findall(r"\w+", message)
+        if not path:  # an error of the whole graph quotes the step, or shows a cycle of several behind a colon
+            words = [*re.findall(r"'(\w+)'", message), *re.findall(r"\w+", message.partition(": ")[2])]
             step = next((word for word in words if word in self._names), None)
             section = "dimensions" if step in self._file.dimensions else "regroups"
             path = () if step is None else (section, step)

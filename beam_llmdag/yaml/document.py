@@ -115,7 +115,7 @@ class _Reader:
         document, line = self._document, node.start_mark.line + 1
         document.lines.setdefault(path, line)
         if node in around:
-            raise document.error(path, "an alias stands inside of what it names", line=line)
+            raise document.error(path, "an alias stands inside of what it names")
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return {key: self.read(value, (*path, key), (*around, node)) for key, value in self._pairs(node, path)}
