@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -28,10 +29,17 @@ def load_dag(path: str | os.PathLike[str]) -> Dag:
     """
     name = os.fspath(path)
     try:
-        with FileSystems.open(name) as file:
-            text = file.read().decode("utf-8-sig")
+        text = _bytes(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise GraphError(f"{name}: the file is no UTF-8 text: {error}") from None
     except Exception as error:  # Beam's file systems raise what their clients raise
         raise GraphError(f"{name}: the file cannot be read: {type(error).__name__}: {error}") from error
     return parse_dag(text, name)
+
+
+def _bytes(name: str) -> bytes:
+    if "://" not in name:
+        return Path(name).read_bytes()
+    with FileSystems.open(name) as file:
+        content: bytes = file.read()
+    return content

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,15 +88,21 @@ class Kept(Pinned):
         self.rows.append(row)
 
 
-def rows_of(dag: Dag, pick: Callable[[BeamRows], Any]) -> list[Any]:
-    """One of the outputs as dicts, read back from the bytes that another process or language would get."""
+def coded(dag: Dag, pick: Callable[[BeamRows], Any]) -> tuple[RowCoder, list[bytes]]:
+    """One of the outputs as the bytes that another process or language gets, and their coder."""
     kept = Kept()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         results = pipeline | beam.Create(ITEMS, reshuffle=False) | LLMDag(dag, store=False)
         rows = pick(results | ToBeamRows(dag))
         coder = RowCoder(schema_from_element_type(rows.element_type))
         rows | "Keep" >> beam.Map(kept.keep)
-    return sorted((plain(coder.decode(coder.encode(row))) for row in kept.rows), key=str)
+    return coder, [coder.encode(row) for row in kept.rows]
+
+
+def rows_of(dag: Dag, pick: Callable[[BeamRows], Any]) -> list[Any]:
+    """One of the outputs as dicts, read back from bytes."""
+    coder, rows = coded(dag, pick)
+    return sorted((plain(coder.decode(row)) for row in rows), key=str)
 
 
 def field_types(schema: schema_pb2.Schema) -> dict[str, schema_pb2.FieldType]:
@@ -177,3 +185,18 @@ def test_schema_aware_transforms_take_the_rows(dag: Dag) -> None:
         totals = rows | beam.GroupBy("dimension").aggregate_field("attempt", CountCombineFn(), "calls")
         totals | beam.Map(kept.keep)
     assert sorted((row.dimension, row.calls) for row in kept.rows if row.dimension == "overview") == [("overview", 1)]
+
+
+@pytest.mark.skipif(
+    "BEAM_JAVA_CLASSPATH" not in os.environ, reason="BEAM_JAVA_CLASSPATH names no jars of Beam for Java"
+)
+def test_java_reads_the_rows(dag: Dag, tmp_path: Path) -> None:
+    """The class path is that of `org.apache.beam:beam-sdks-java-core`: `mvn dependency:build-classpath`."""
+    coder, rows = coded(dag, lambda made: made.items)
+    (tmp_path / "schema").write_bytes(coder.schema.SerializeToString())
+    (tmp_path / "row").write_bytes(next(row for row in rows if b"007" in row))
+    java = ["java", "-cp", os.environ["BEAM_JAVA_CLASSPATH"], str(Path(__file__).parent / "ReadRow.java")]
+    done = subprocess.run([*java, tmp_path / "schema", tmp_path / "row"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        *("007", "{stars=5}", "ok", "1", "good", "0.5", "[a, ü]", "{mon=3}", str(2**40), "null")
+    ], done.stderr
