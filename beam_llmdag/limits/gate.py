@@ -160,8 +160,8 @@ class Gate:
             self._pace.accept(now - ticket.sent_at)
             self._ceiling.rise()
         elif error.error_class == "rate_limited":
-            self._pace.refuse(ticket.sent_at, now)
-            self._pause(error.retry_after_seconds, now)
+            if self._pace.refuse(ticket.sent_at, now):
+                self._pause(error.retry_after_seconds, now)
         elif error.error_class in _OVERLOAD:
             self._ceiling.cut(ticket.sent_at, self._in_flight, now)
             self._pause(error.retry_after_seconds, now)

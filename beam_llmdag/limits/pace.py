@@ -9,6 +9,8 @@ __all__ = ["Pace"]
 _KEPT = 0.97  # of the rate that was seen to be accepted, after a 429
 _CUT = 0.9  # of the rate at least, where it was seen before: what was accepted counts less after a pause
 _HALVED = 0.5  # of the rate, where too little was accepted to see one
+_AS_ASKED = 1.0  # of the requests that the pace lets out, which are then as many as the vendor takes
+_IN_A_ROW = 4  # 429s without an answer in between, after which it is no chance
 _ENOUGH = 10  # accepted requests that make a rate
 _SHORTEST_SECONDS = 3.0  # over which a rate is seen
 _FIRST = 5.0  # the least after the first 429: a few calls need no pace, they wait each for itself
@@ -23,6 +25,9 @@ class Pace:
 
     Additive increase and multiplicative decrease share a limit fairly among workers that do not know of each other
     (Chiu and Jain, 1989). All 429s of requests that went out before the last cut are one event.
+
+    A 429 alone among answers may be chance: others use the quota, too. It does not count, nobody else waits for it, and
+    the rate is cut only if less is accepted than asked. After some in a row, or before any answer, all wait.
     """
 
     def __init__(self) -> None:
@@ -31,6 +36,8 @@ class Pace:
         self._base = 0.0
         self._seen = False
         self._cut_at = -1.0
+        self._answered = False
+        self._in_a_row = 0
         self._since: float | None = None
         self._sent = 0
         self._accepted = 0
@@ -52,13 +59,34 @@ class Pace:
     def accept(self, latency_seconds: float) -> None:
         """A request was answered, with whatever but a 429."""
         self._accepted += 1
+        self._answered = True
+        self._in_a_row = 0
         self._latency_seconds += 0.1 * (latency_seconds - self._latency_seconds)
 
-    def refuse(self, sent_at: float, now: float) -> None:
-        """A request that went out at `sent_at` was answered 429."""
-        if sent_at < self._cut_at or self._since is None:
+    def refuse(self, sent_at: float, now: float) -> bool:
+        """A request that went out at `sent_at` was answered 429. Returns whether the others shall wait as well."""
+        self._in_a_row += 1
+        if self._answered and self._in_a_row < _IN_A_ROW and self.per_second is not None:
+            self._refuse_one(self.per_second, now)
+            return False
+        if sent_at >= self._cut_at and self._since is not None:
+            self._cut(self._cut_rate(now - self._since), now)
+        return True
+
+    def _refuse_one(self, rate: float, now: float) -> None:
+        """A 429 alone among answers."""
+        self._bucket.take(-1.0)
+        elapsed = now - (self._since or now)
+        if elapsed < max(_SHORTEST_SECONDS if self._seen else _SHORTEST_SECONDS / 2, 2 * self._latency_seconds):
             return
-        rate = self._cut_rate(now - self._since)
+        accepted = self._accepted / elapsed
+        if accepted >= (_AS_ASKED if self._seen else _CUT) * (self._base + rate) / 2:
+            self._since, self._sent, self._accepted, self._base = now, 0, 0, rate
+            return
+        self._seen = True
+        self._cut(_KEPT * accepted, now)
+
+    def _cut(self, rate: float, now: float) -> None:
         self._base = max(rate, _SLOWEST)
         self._cut_at = self._since = now
         self._sent = self._accepted = 0
