@@ -43,7 +43,6 @@ def set_dataflow_defaults(options: PipelineOptions, setup_file: Path = _SETUP_FI
       `--max_num_workers` is the number of processes. Calls wait for the network; one process holds hundreds of them.
     * `--number_of_worker_harness_threads=4`: so many bundles are open at a time, enough that one begins while others
       end. A worker that is lost loses its open bundles, and their calls are paid for again.
-    * `--no_save_main_session`: the workers install these modules, and a session may hold what should stay here.
     * `--setup_file`: this package, where it is run from its sources and the worker's image does not have it.
 
     Args:
@@ -58,8 +57,6 @@ def set_dataflow_defaults(options: PipelineOptions, setup_file: Path = _SETUP_FI
     if not {ONE_PROCESS, _PROCESS_PER_CPU} & set(debug.experiments or ()):
         debug.add_experiment(ONE_PROCESS)
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or HARNESS_THREADS
-    if setup.save_main_session is None:
-        setup.save_main_session = False
     if worker.sdk_container_image or setup.setup_file or setup.extra_packages or setup.requirements_file:
         return
     if not setup_file.is_file():
