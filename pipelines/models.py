@@ -73,9 +73,7 @@ def _models(settings: Settings) -> Models:
     vendors = {_vendor(model) for each in chosen for model in each.chain()}
     for vendor in settings.key_secrets:
         if vendor not in vendors:
-            raise GraphError(
-                f"--key-secrets names {vendor!r}, but the models are of {', '.join(sorted(vendors))}"
-            )
+            raise GraphError(f"--key-secrets names {vendor!r}, but the models are of {', '.join(sorted(vendors))}")
     first_model, main_model = (_with_secrets(model, settings.key_secrets) for model in chosen)
     return Models(first=first_model, main=main_model)
 

@@ -123,6 +123,36 @@ def test_a_staged_job_runs_where_only_the_staged_package_is(name: str, tmp_path:
     assert len(rows) == int(data.rpartition("_")[2])
 
 
+def launched(python: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A pipeline started as a Flex Template's launcher does it: by the path of its file, in the workers' image."""
+    [file] = (python.parent.parent / "lib").glob("python3.*/site-packages/pipelines/review_analysis.py")
+    own = [
+        "--input",
+        EXAMPLES / "reviews_20.jsonl",
+        "--output=gs://my-bucket/results",
+        f"--key_secrets=anthropic={SECRET}",
+    ]
+    return subprocess.run(
+        [python, file, *own, *REQUIRED, *OFFLINE, *options],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=python.parent,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_the_launcher_describes_a_job_and_does_not_wait_for_results(python: Path) -> None:
+    done = launched(python, IMAGE)
+    assert (done.returncode, done.stdout) == (0, "results, when the job has run: gs://my-bucket/results\n"), done.stderr
+
+
+def test_the_launcher_says_that_workers_need_the_image(python: Path) -> None:
+    done = launched(python)
+    assert done.returncode == 2
+    assert "Dataflow's workers do not have this package: give an image that has it" in done.stderr
+
+
 SCRIPT = """
 import os
 import sys
