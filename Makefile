@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+GCP := .venvs/gcp
 PRISM := .tools/prism
 
-.PHONY: demo test check install clean redis
+.PHONY: demo flink-demo engines test test-gcp check bench bench-peers bench-docs install clean redis
 
 install: $(STAMP)
 
@@ -21,6 +22,14 @@ demo: $(STAMP)
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
 
+# Both pipelines on a Flink cluster of this machine; Beam downloads its job server, or FLINK_JOB_SERVER_JAR=path names it.
+flink-demo: $(STAMP)
+	@$(BIN)/python -m engines.flink_demo
+
+# The table in docs/engines.md, measured; Flink with FLINK_JOB_SERVER_JAR=path.
+engines: $(STAMP) $(PRISM)
+	@$(BIN)/python -m engines.table
+
 test: $(STAMP) $(PRISM) redis
 	$(BIN)/python -m pytest
 
@@ -29,6 +38,18 @@ redis:
 	@command -v redis-server > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
 	    && echo "installing redis-server …" && apt-get update -qq && apt-get install -y -qq redis-server > /dev/null; } \
 	    || echo "no redis-server: the tests with Redis will skip"
+
+# BigQuery, on emulators that are started and stopped by the tests, and the provider of Google with google-genai 2: both
+# need an environment of their own, since Beam's parts for Google Cloud hold google-genai below 3.
+test-gcp: $(GCP)/.installed
+	$(GCP)/bin/python -m pytest -p no:bqemulator tests_gcp
+	$(GCP)/bin/python -m pytest -p no:bqemulator tests/providers -k google
+
+$(GCP)/.installed: pyproject.toml setup.py
+	@test -x $(GCP)/bin/python || { echo "making $(GCP) …"; $(PYTHON) -m venv $(GCP); }
+	@echo "installing (about a minute the first time) …"
+	@$(GCP)/bin/python -m pip install -qq --disable-pip-version-check --editable '.[test-gcp]'
+	@touch $@
 
 # Beam's Prism runner, for the tests that compare runners; without Go they skip and say so.
 $(PRISM):
@@ -46,5 +67,22 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest docs/test_examples.py
 
+# All measurements, or those of one case: make bench CASE=c0 RUNS=5. About 25 minutes on two cores; leave the machine alone.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS))
+	$(BIN)/python -m benchmarks --docs
+
+# The libraries that the engine is compared with, each in an environment of its own.
+bench-peers: $(patsubst benchmarks/peers/%.txt,.venvs/%/.installed,$(wildcard benchmarks/peers/*.txt))
+
+.venvs/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .venvs/$*
+	.venvs/$*/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Tables and charts of docs/performance.md from the last results.
+bench-docs: $(STAMP)
+	$(BIN)/python -m benchmarks --docs
+
 clean:
-	rm -rf $(VENV) .tools output .llmdag build dist *.egg-info
+	rm -rf $(VENV) .venvs .tools output .llmdag build dist *.egg-info

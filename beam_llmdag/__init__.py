@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beam_llmdag.io.read import ReadItems
     from beam_llmdag.report.report import Report
     from beam_llmdag.transforms.llm_dag import LLMDag, Results
+    from beam_llmdag.yaml.load import load_dag
 
 __all__ = [
     "Attempt",
@@ -48,6 +49,7 @@ __all__ = [
     "Row",
     "StrictModeError",
     "Usage",
+    "load_dag",
 ]
 
 _LAZY = {
@@ -55,6 +57,7 @@ _LAZY = {
     "Results": "beam_llmdag.transforms.llm_dag",
     "ReadItems": "beam_llmdag.io.read",
     "Report": "beam_llmdag.report.report",
+    "load_dag": "beam_llmdag.yaml.load",
 }
 
 

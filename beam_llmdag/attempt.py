@@ -20,6 +20,7 @@ from beam_llmdag.prompt import estimated_tokens
 from beam_llmdag.providers.base import Provider
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
+from beam_llmdag.timeouts import Timeouts
 from beam_llmdag.usage import Usage
 
 __all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "Patience", "checked", "shortened", "unsent"]
@@ -92,6 +93,7 @@ class Attempts:
         self._workers = workers
         self._shared = shared
         self._clock = clock
+        self._timeouts = Timeouts()
         self._breaker = Breaker(clock)
 
     async def make(
@@ -170,12 +172,12 @@ class Attempts:
 
     async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
         try:
-            async with asyncio.timeout(patience.seconds) as timer:
+            with self._timeouts.within(patience.seconds) as timer:
                 return await provider.answer(request)
         except CallError as error:
             raised: BaseException = error
         except TimeoutError as error:
-            raised = CallError("timeout", patience.end if timer.expired() else _told(error))
+            raised = CallError("timeout", patience.end if timer.expired else _told(error))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+import beam_llmdag
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.run_config import DEFAULT_STORE
 from beam_llmdag.sqlite_store import clear_store, read_totals
+from beam_llmdag.yaml.file_model import dag_file_schema
 
 __all__ = ["main"]
 
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.verb(arguments))
-    except (LLMDagError, OSError) as error:
+    except (LLMDagError, OSError, ImportError) as error:
         print(f"llmdag: {error}", file=sys.stderr)
         return 1
 
@@ -40,9 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     fetch = verbs.add_parser("fetch-model", help="download the default local model (93 MB) and check it")
     fetch.set_defaults(verb=_fetch_model)
     show = verbs.add_parser("show", help="draw or explain a dag, without calling a model")
-    show.add_argument("dag", help="where it is, as module:name")
+    show.add_argument("dag", help="where it is: module:name, or a YAML file")
     show.add_argument("--as", dest="picture", choices=_PICTURES, default="text", help="default: %(default)s")
     show.set_defaults(verb=_show)
+    schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
+    schema.set_defaults(verb=_schema)
     store = verbs.add_parser("store", help="what an answer store holds and what it cost")
     store.add_argument("path", nargs="?", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     store.add_argument("--clear", action="store_true", help="forget the answers; the ledger of what was paid stays")
@@ -57,16 +62,28 @@ def _fetch_model(_: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     sys.path.insert(0, "")
-    module, colon, name = arguments.dag.partition(":")
+    path: str = arguments.dag
+    dag = beam_llmdag.load_dag(path) if path.endswith((".yaml", ".yml")) else _dag_of(path)
+    print(_PICTURES[arguments.picture](dag))
+    return 0
+
+
+def _dag_of(path: str) -> Dag:
+    """The dag at `module:name`."""
+    module, colon, name = path.partition(":")
     if not colon:
-        raise LLMDagError(f"{arguments.dag!r}: say where the dag is as module:name")
+        raise LLMDagError(f"{path!r}: say where the dag is as module:name, or name a .yaml file")
     try:
         dag = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise LLMDagError(f"{arguments.dag!r}: {error}") from error
+        raise LLMDagError(f"{path!r}: {error}") from error
     if not isinstance(dag, Dag):
-        raise LLMDagError(f"{arguments.dag!r} is no Dag, but {type(dag).__name__}")
-    print(_PICTURES[arguments.picture](dag))
+        raise LLMDagError(f"{path!r} is no Dag, but {type(dag).__name__}")
+    return dag
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(json.dumps(dag_file_schema(), indent=2))
     return 0
 
 

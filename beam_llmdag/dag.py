@@ -14,7 +14,7 @@ from beam_llmdag.model import Effort, Model, as_model
 from beam_llmdag.order import step_needs
 from beam_llmdag.plan import PlanKind
 from beam_llmdag.prices import Price, PriceTable
-from beam_llmdag.providers.base import ProviderFactory, find_provider
+from beam_llmdag.providers.base import ProviderFactory, asked_schema
 from beam_llmdag.schema import Output
 
 if TYPE_CHECKING:
@@ -283,9 +283,7 @@ class Dag:
             return
         for model in dimension.model.chain():
             try:
-                provider = find_provider(model.provider, self.providers)(model)
-                if dimension.output.schema is not None:
-                    provider.wire_schema(dimension.output.schema)
+                asked_schema(dimension.output.schema, model, self.providers)
             except GraphError as error:
                 raise GraphError(f"dimension {dimension.name!r}, model {model.spec!r}: {error}") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from beam_llmdag.dimension import Dimension, Function, Step
 from beam_llmdag.plan import GlobalStage, ItemStage, PlanKind, Stage, make_plan
-from beam_llmdag.providers.base import ProviderFactory, find_provider
+from beam_llmdag.providers.base import ProviderFactory, asked_schema
 
 __all__ = ["explain"]
 
@@ -43,9 +43,7 @@ def _dimension_lines(dimension: Dimension, providers: Mapping[str, ProviderFacto
         return [f"{dimension.name}: a function picks the model per item"]
     chain = dimension.model.chain()
     lines = [f"{dimension.name}: {', then '.join(model.spec for model in chain)}"]
-    if dimension.output.schema is None:
-        return lines
     for model in chain:
-        wire = find_provider(model.provider, providers)(model).wire_schema(dimension.output.schema)
-        lines += [f"  {model.spec}: {note}" for note in wire.notes]
+        wire = asked_schema(dimension.output.schema, model, providers)
+        lines += [f"  {model.spec}: {note}" for note in wire.notes] if wire is not None else []
     return lines

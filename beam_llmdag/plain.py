@@ -104,6 +104,9 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def _plain(value: Any, path: str) -> Any:
+    quickly = _QUICK.get(type(value))
+    if quickly is not None:
+        return quickly(value)
     if _is_null(value):
         return None
     for types, convert in _CONVERTERS:
@@ -146,10 +149,11 @@ def _timedelta(value: timedelta, _path: str) -> str:
 def _mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, inner in value.items():
-        text = _key_text(key, path)
+        text = clean_text(key) if type(key) is str else _key_text(key, path)
         if text in result:
             raise InputError(f"{path}: two keys are {text!r} as text")
-        result[text] = _plain(inner, f"{path}.{text}")
+        quickly = _QUICK.get(type(inner))
+        result[text] = _plain(inner, f"{path}.{text}") if quickly is None else quickly(inner)
     return result
 
 
@@ -205,6 +209,19 @@ def _numpy_datetime(text: str, path: str) -> str | None:
     seconds = since_epoch.days * 86_400 + since_epoch.seconds
     return instant_text(seconds * 10**9 + int(fraction[:9].ljust(9, "0")), utc=False)
 
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_QUICK: Mapping[type, Callable[[Any], Any]] = {
+    # most values are of exactly these types, and need no path for an error
+    str: clean_text,
+    int: _as_it_is,
+    bool: _as_it_is,
+    type(None): _as_it_is,
+    float: lambda value: value if math.isfinite(value) else None,
+}
 
 _CONVERTERS: Sequence[tuple[type | tuple[type, ...], Callable[[Any, str], Any]]] = (
     # the first match wins: bool is an int, an Enum may be a str or an int, a datetime is a date

@@ -13,7 +13,17 @@ from beam_llmdag.dimension import Dimension, Regroup, Step
 from beam_llmdag.order import in_order, step_needs
 from beam_llmdag.validation import item_spaces
 
-__all__ = ["GlobalStage", "ItemStage", "Plan", "PlanKind", "RegroupStage", "Stage", "make_plan"]
+__all__ = [
+    "GlobalStage",
+    "ItemStage",
+    "Plan",
+    "PlanKind",
+    "RegroupStage",
+    "Stage",
+    "has_barrier",
+    "head_of",
+    "make_plan",
+]
 
 PlanKind = Literal["staged", "pipelined"]
 
@@ -95,6 +105,16 @@ def make_plan(steps: Mapping[str, Step], kind: PlanKind) -> Plan:
         for space in (None, *regroups)
     }
     return Plan(kind=kind, stages=stages, leaves=leaves)
+
+
+def head_of(plan: Plan) -> tuple[ItemStage, ...]:
+    """The item stages before the first barrier, over the items that went in: they wait for no other item."""
+    return tuple(s for s in plan.stages if isinstance(s, ItemStage) and s.space is None and not s.sides)
+
+
+def has_barrier(plan: Plan) -> bool:
+    """Whether something waits for all rows."""
+    return any(not isinstance(stage, ItemStage) for stage in plan.stages)
 
 
 def _stage(unit: Unit, rows: tuple[str, ...], steps: Mapping[str, Step], spaces: Mapping[str, str | None]) -> Stage:

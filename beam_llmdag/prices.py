@@ -15,9 +15,6 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from genai_prices import Usage as LibraryUsage
-from genai_prices.data_snapshot import get_snapshot
-
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model_names import same_name, undated, vendor_and_name, vendor_of_api
 from beam_llmdag.usage import Usage
@@ -218,6 +215,8 @@ def _free(_usage: Usage) -> int:
 
 
 def _tiered_cost(price: Any, usage: Usage) -> int:
+    from genai_prices import Usage as LibraryUsage  # slow to import; the user may have prices of their own
+
     theirs = LibraryUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -232,6 +231,8 @@ def _tiered_cost(price: Any, usage: Usage) -> int:
 @lru_cache(maxsize=256)
 def _library_model(spec: str) -> Any | None:
     """The library's entry for a model: of its very name, else of the name without a date."""
+    from genai_prices.data_snapshot import get_snapshot  # as above
+
     provider, _, name = spec.partition(":")
     vendor, bare = vendor_and_name(name)
     vendor = vendor or vendor_of_api(provider)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-import jsonschema
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from beam_llmdag.errors import CallError, GraphError
@@ -141,6 +140,8 @@ class Output:
         return check_data(self._adapter.serializer.to_python(value, mode="json", by_alias=False))
 
     def _from_json_schema(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        import jsonschema  # slow, and few outputs are declared this way
+
         schema = dict(declared)
         try:
             jsonschema.Draft202012Validator.check_schema(schema)

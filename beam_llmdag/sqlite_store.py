@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from beam_llmdag.json_data import clean_json
 from beam_llmdag.result import Attempt
 from beam_llmdag.store import StoredAnswer, StoreError
 from beam_llmdag.text import clean_text
@@ -71,7 +72,7 @@ class SqliteStore:
 
     async def put(self, answer: StoredAnswer, dimension: str) -> None:
         """See `AnswerStore`. It outlives a kill of the process, not a loss of power."""
-        paid = json.dumps(_paid_values(answer.paid))
+        paid = clean_json(_paid_values(answer.paid)).decode()
         row = (answer.key, answer.model, clean_text(answer.text), clean_text(answer.payer), paid)
         await self._done(answer=row, line=_ledger_line(answer.key, dimension, answer.paid))
 

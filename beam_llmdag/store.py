@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from beam_llmdag.errors import LLMDagError
+from beam_llmdag.json_data import clean_json
 from beam_llmdag.model import Image, Message, Request
 from beam_llmdag.result import Attempt
 
@@ -88,7 +89,7 @@ def answer_key(request: Request, endpoint: str | None, output: str | None) -> st
         output,
         request.output is not None and request.output.native,
     ]
-    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
+    return hashlib.sha256(clean_json(parts)).hexdigest()
 
 
 def _message_parts(message: Message) -> list[Any]:

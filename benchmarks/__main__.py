@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         records += run_case(case, options.runs, lambda line: print(f"    {line}", flush=True))
     print(shown_table(records))
     print(shown_targets(checked_targets(records)))
-    print(f"{len(records)} rows in {time.time() - began:.0f} s on {os.cpu_count()} cores, Python {platform.python_version()}")
+    where = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{len(records)} rows in {time.time() - began:.0f} s on {where}")
     _save(records)
 
 

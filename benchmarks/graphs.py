@@ -15,7 +15,17 @@ from pydantic import BaseModel
 
 from benchmarks.task import Task
 
-__all__ = ["EXAMPLES", "GRAPHS", "SLOW_SECONDS", "Step", "canned_answer", "ideal_seconds", "is_complete", "items_of", "levels"]
+__all__ = [
+    "EXAMPLES",
+    "GRAPHS",
+    "SLOW_SECONDS",
+    "Step",
+    "canned_answer",
+    "ideal_seconds",
+    "is_complete",
+    "items_of",
+    "levels",
+]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SLOW_SECONDS = 3.0
@@ -160,7 +170,12 @@ GRAPHS: Mapping[str, tuple[Step, ...]] = {
         ),
     ),
 }
-_BEGINNINGS = {step.template.split("{")[0][:20]: step for graph in ("branches", "chain") for step in GRAPHS[graph]}
+_TOLD = {
+    step.template.split("{")[0][:20]: (f"(slow: {step.name})", json.dumps(step.answer))
+    for graph in ("branches", "chain")
+    for step in GRAPHS[graph]
+}
+"""How a prompt begins -> what makes it slow, and the answer."""
 
 
 def is_complete(steps: Sequence[Step], answers: Mapping[str, Any]) -> bool:
@@ -216,18 +231,26 @@ def canned_answer(prompt: str) -> tuple[str, bool]:
     Raises:
         KeyError: it is none of them.
     """
-    for beginning, step in _BEGINNINGS.items():
+    for beginning, (slow, answer) in _TOLD.items():
         if beginning in prompt:
-            return json.dumps(step.answer), f"(slow: {step.name})" in prompt
+            return answer, slow in prompt
     raise KeyError(f"no step asks {prompt[:100]!r}")
 
 
-def ideal_seconds(task: Task, calls: int) -> float:
-    """The longest of the critical path of an item, and all the calls over those in flight."""
+def ideal_seconds(task: Task, calls: int, rate: int | None = None, burst_seconds: int = 0) -> float:
+    """The longest of the critical path of an item, all the calls over those in flight, and what a rate limit asks for.
+
+    Args:
+        task: whose calls they are.
+        calls: how many.
+        rate: most calls per second; None for no limit.
+        burst_seconds: how many seconds' worth of that may come at once.
+    """
     steps = 3 if task.graph == "categories" else len(levels(task.graph))
     path, work = steps * task.latency_seconds, calls * task.latency_seconds
     if task.contents == "slow":
         slow = len(range(5, task.items, _SLOW_EVERY))
         more = SLOW_SECONDS - task.latency_seconds
         path, work = path + (more if slow else 0), work + slow * more
-    return max(path, work / task.in_flight)
+    limited = 0.0 if rate is None else calls / rate - burst_seconds + task.latency_seconds
+    return max(path, work / task.in_flight, limited)

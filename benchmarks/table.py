@@ -34,7 +34,8 @@ def _percent(value: float) -> str:
     return f"{value:.1%}"
 
 
-_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+_Columns = tuple[tuple[str, str, Callable[[Any], str]], ...]
+_COLUMNS: _Columns = (
     ("items", "items", _whole),
     ("calls", "calls", _whole),
     ("in flight", "in_flight", _whole),
@@ -46,7 +47,12 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("first s", "first_result_s", _seconds),
     ("× bare", "ratio_to_bare", _seconds),
 )
-_EXTRA: dict[str, tuple[tuple[str, str, Callable[[Any], str]], ...]] = {
+_CALLS: _Columns = (
+    ("429s", "calls_429", _whole),
+    ("paid twice", "paid_twice", _whole),
+    ("lost", "items_lost", _whole),
+)
+_EXTRA: dict[str, _Columns] = {
     "f": (("calls/s", "calls_per_s", _whole), ("× bare CPU", "cpu_ratio_to_bare", _seconds)),
     "g": (
         ("429s", "calls_429", _whole),
@@ -55,10 +61,7 @@ _EXTRA: dict[str, tuple[tuple[str, str, Callable[[Any], str]], ...]] = {
         ("lost", "items_lost", _whole),
     ),
     "h": (("MB/1,000 items", "mb_per_1000_items", _seconds),),
-    **{
-        case: (("429s", "calls_429", _whole), ("paid twice", "paid_twice", _whole), ("lost", "items_lost", _whole))
-        for case in ("j", "k", "l")
-    },
+    **dict.fromkeys(("j", "k", "l"), _CALLS),
 }
 
 

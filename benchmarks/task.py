@@ -41,7 +41,7 @@ class Task:
     in_flight: int
     latency_seconds: float
     base_url: str | None = None
-    plan: str = ""
+    plan: Literal["", "staged", "pipelined"] = ""
     contents: Contents = "distinct"
     store: str | None = None
     workers: int = 1

@@ -16,11 +16,11 @@ from apache_beam.runners.runner import PipelineResult
 from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.io.read import ReadItems
 from beam_llmdag.item import Item
 from pipelines.ending import analyse
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
+from pipelines.places import reader
 
 __all__ = ["Category", "Group", "Groups", "Insight", "category_dag", "main", "run"]
 
@@ -102,7 +102,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     settings, options = parse_settings(argv, "Group reviews by category and analyse each group.")
     with chosen_models(settings) as models:
         pipeline = beam.Pipeline(options=options)
-        read = pipeline | "Read" >> ReadItems(settings.input)
+        read = pipeline | "Read" >> reader(settings)
         return analyse(pipeline, read, category_dag(models), models, settings)
 
 

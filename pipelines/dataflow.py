@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-__all__ = ["is_dataflow", "is_only_described", "set_dataflow_defaults"]
+__all__ = ["check_settings", "is_dataflow", "is_only_described", "set_dataflow_defaults"]
 
 MOST_WORKERS = 10
 HARNESS_THREADS = 4
@@ -25,13 +25,25 @@ _SETUP_FILE = Path(__file__).parent.parent / "setup.py"
 
 def is_dataflow(options: PipelineOptions) -> bool:
     """Whether the job is Dataflow's."""
-    return "Dataflow" in (options.view_as(StandardOptions).runner or "")
+    return "dataflow" in (options.view_as(StandardOptions).runner or "").lower()
 
 
 def is_only_described(options: PipelineOptions) -> bool:
     """Whether the job is written down and not run by this program: by a Flex Template's launcher, or in a dry run."""
     described = options.view_as(GoogleCloudOptions).template_location or options.view_as(TestOptions).dry_run
     return is_dataflow(options) and bool(described)
+
+
+def check_settings(model: str, store: str | None) -> None:
+    """Refuses what only works on one machine.
+
+    Raises:
+        ValueError: the message names the option.
+    """
+    if model == "simulated":
+        raise ValueError("--model=simulated answers on this machine, where Dataflow's workers cannot ask")
+    if store is not None:
+        raise ValueError(f"--store={store} is a file, and Dataflow's workers share none")
 
 
 def set_dataflow_defaults(options: PipelineOptions, setup_file: Path = _SETUP_FILE) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.io.bigquery_names import is_bigquery
 from beam_llmdag.model import Model
 from beam_llmdag.providers.gguf import DEFAULT_MODEL
 from beam_llmdag.testing import Simulator, load_rules
@@ -28,12 +29,13 @@ class Models:
     Attributes:
         first: of the first dimension, which sees every item.
         main: of all others.
-        store: the answer store: where the user's environment says, or False where all answers are simulated.
+        store: the answer store: the file that the user named, None for where the environment says, or False where all
+            answers are simulated.
     """
 
     first: Model
     main: Model
-    store: Literal[False] | None = None
+    store: str | Literal[False] | None = None
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     """The models that `settings` name; while the context lasts, `simulated` answers.
 
     The simulator is a server on this machine's loopback address, so all workers must be on this machine. It gives the
-    gold answers that lie beside the input, if there are any, and makes up answers that fit the schema if not.
+    gold answers that lie beside the input file, if there are any, and makes up answers that fit the schema if not.
 
     Raises:
         GraphError: a name is no model, or a secret is for none of them.
@@ -49,8 +51,8 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     if settings.model != "simulated":
         yield _models(settings)
         return
-    gold = gold_path(settings.input)
-    with Simulator(answers=load_rules(gold) if gold.exists() else None) as simulator:
+    gold = None if is_bigquery(settings.input) else gold_path(settings.input)
+    with Simulator(answers=load_rules(gold) if gold and gold.exists() else None) as simulator:
         models = _models(settings)
         yield Models(first=_simulated(models.first, simulator), main=_simulated(models.main, simulator), store=False)
 
@@ -75,7 +77,7 @@ def _models(settings: Settings) -> Models:
         if vendor not in vendors:
             raise GraphError(f"--key-secrets names {vendor!r}, but the models are of {', '.join(sorted(vendors))}")
     first_model, main_model = (_with_secrets(model, settings.key_secrets) for model in chosen)
-    return Models(first=first_model, main=main_model)
+    return Models(first=first_model, main=main_model, store=settings.store)
 
 
 def _vendor(model: Model) -> str:

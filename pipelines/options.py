@@ -7,10 +7,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from typing import get_args
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.dataflow import is_dataflow, set_dataflow_defaults
+from beam_llmdag.io.bigquery_client import Rerun
+from beam_llmdag.io.bigquery_read import ReadMethod
+from beam_llmdag.io.bigquery_rows import WriteMethod
+from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
+from pipelines.runner_options import with_runner_defaults
 
 __all__ = ["Settings", "options_of", "options_parser", "parse_settings"]
 
@@ -22,8 +28,8 @@ class Settings:
     """What a user asks of an example pipeline.
 
     Attributes:
-        input: path or glob pattern of the items: JSON Lines, CSV or Parquet.
-        output: folder for the results.
+        input: path or glob pattern of the items: JSON Lines, CSV or Parquet; or `bigquery:` and a table or query.
+        output: folder for the results, or `bigquery:` and a dataset.
         model: `"cloud"`, `"simulated"`, `"local"` or `"provider:name"`.
         filter_model: another one for the first dimension, which sees every item; None for the default of `model`.
         fallback_model: one to ask when another has failed for good; None for the default of `model`.
@@ -31,6 +37,13 @@ class Settings:
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
         key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
+        store: file of the answer store; None for the default, see `LLMDag`.
+        run_id: name of the run; None for a new one.
+        run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
+        rerun: what gives way to the rows in BigQuery: those of the same run (`"append"`), or of the day (`"replace"`).
+        write_method: how BigQuery is written.
+        read_method: how BigQuery is read.
+        temp_dataset: where BigQuery keeps the result of a query meanwhile; None for a new dataset.
     """
 
     input: str
@@ -42,6 +55,13 @@ class Settings:
     show: int = 0
     shards: int = 1
     key_secrets: Mapping[str, str] = field(default_factory=dict)
+    store: str | None = None
+    run_id: str | None = None
+    run_date: date | None = None
+    rerun: Rerun = "append"
+    write_method: WriteMethod = "FILE_LOADS"
+    read_method: ReadMethod = "DIRECT_READ"
+    temp_dataset: str | None = None
 
 
 def options_parser(description: str) -> argparse.ArgumentParser:
@@ -50,8 +70,14 @@ def options_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog="All other options are Beam's, for example --runner.", allow_abbrev=False
     )
-    parser.add_argument("--input", required=True, help="path or pattern of .jsonl, .csv or .parquet files")
-    parser.add_argument("--output", required=True, help="folder for the results")
+    parser.add_argument(
+        "--input",
+        required=True,
+        help="path or pattern of .jsonl, .csv or .parquet files, bigquery:project.dataset.table or 'bigquery:SELECT …'",
+    )
+    parser.add_argument(
+        "--output", required=True, help="folder for the results, or bigquery:project.dataset[.prefix] for tables"
+    )
     parser.add_argument(
         "--model",
         default="cloud",
@@ -64,6 +90,13 @@ def options_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--summary", metavar="FILE.json", help="write the totals of the run to this file, too")
     parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
+    parser.add_argument(
+        "--store",
+        metavar="FILE",
+        help="keep paid answers in this file, which all workers must reach, and use them again",
+    )
+    parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
     parser.add_argument(
         "--key-secrets",
         type=_key_secrets,
@@ -89,13 +122,12 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     """
     parser = options_parser(description)
     own, beam_args = parser.parse_known_args(_with_hyphens(parser, sys.argv[1:] if argv is None else argv))
-    options = PipelineOptions(beam_args)
+    options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER
     if is_dataflow(options):
-        if own.model == "simulated":
-            parser.error("--model=simulated answers on this machine, where Dataflow's workers cannot ask")
         try:
+            check_settings(own.model, own.store)
             set_dataflow_defaults(options)
         except ValueError as error:
             parser.error(str(error))
@@ -117,6 +149,27 @@ def _key_secrets(text: str) -> dict[str, str]:
                 f"the secret for {vendor!r} is written as projects/<project>/secrets/<name>/versions/latest"
             )
     return secrets
+
+
+def _add_bigquery(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--run-date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="partition of the rows; default: today in UTC"
+    )
+    group.add_argument(
+        "--rerun",
+        choices=get_args(Rerun),
+        default="append",
+        help="rows that give way: those of the same --run-id (append), or all of the day (replace); default: append",
+    )
+    group.add_argument(
+        "--write-method", choices=get_args(WriteMethod), default="FILE_LOADS", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--read-method", choices=get_args(ReadMethod), default="DIRECT_READ", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--temp-dataset", metavar="PROJECT.DATASET", help="where the result of a query is kept meanwhile"
+    )
 
 
 def _number(text: str) -> int:

@@ -18,11 +18,11 @@ from apache_beam.runners.runner import PipelineResult
 from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.io.read import ReadItems
 from beam_llmdag.item import Item
 from pipelines.ending import analyse
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
+from pipelines.places import reader
 
 __all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"]
 
@@ -108,7 +108,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     settings, options = parse_settings(argv, "Filter and analyse product reviews.")
     with chosen_models(settings) as models:
         pipeline = beam.Pipeline(options=options)
-        read = pipeline | "Read" >> ReadItems(settings.input)
+        read = pipeline | "Read" >> reader(settings)
         return analyse(pipeline, read, review_dag(models), models, settings)
 
 

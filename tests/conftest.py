@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -18,6 +20,7 @@ from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.testing.pinned import Pinned
 from beam_llmdag.transforms.llm_dag import LLMDag
 
+ROOT = Path(__file__).parent.parent
 PLANS = ("pipelined", "staged")
 
 
@@ -108,17 +111,30 @@ class BeamRunner:
     """Runs dags on the FnApiRunner."""
 
     def __call__(
-        self, dag: Dag, source: Any, *, plan: Any = "pipelined", runner: Any = None, **options: Any
+        self,
+        dag: Dag,
+        source: Any,
+        *,
+        plan: Any = "pipelined",
+        runner: Any = None,
+        flags: Sequence[str] = (),
+        then: Callable[[Any], Any] | None = None,
+        **options: Any,
     ) -> BeamRun:
-        """Runs `dag` over a list of elements, or over what a transform makes of a pipeline."""
+        """Runs `dag` over a list of elements, or over what a transform makes of a pipeline.
+
+        What `then` makes of the results is an output of that name.
+        """
         run = BeamRun()
-        pipeline = beam.Pipeline(runner=runner or FnApiRunner(), options=PipelineOptions([]))
+        pipeline = beam.Pipeline(runner=runner or FnApiRunner(), options=PipelineOptions([*flags]))
         made = beam.Create(source, reshuffle=False) if isinstance(source, list) else source
         results = pipeline | "Source" >> made | LLMDag(dag, plan=plan, **options)
         for name in ("items", "globals", "failures", "costs"):
             run.watch(name, getattr(results, name))
         for name, rows in results.regrouped.items():
             run.watch(f"regrouped {name}", rows)
+        if then is not None:
+            run.watch("then", then(results))
         result = pipeline.run()
         result.wait_until_finish()
         metrics = result.metrics().query()
@@ -147,3 +163,13 @@ def run() -> BeamRunner:
 def plan(request: pytest.FixtureRequest) -> str:
     """Each of the plans."""
     return str(request.param)
+
+
+@pytest.fixture
+def prism() -> str:
+    """Path of a Prism binary; tests that need one are skipped without."""
+    places = [*os.environ.get("PATH", "").split(os.pathsep), str(Path.home() / "go" / "bin"), str(ROOT / ".tools")]
+    found = next((Path(place) / "prism" for place in places if place and (Path(place) / "prism").is_file()), None)
+    if found is None:
+        pytest.skip("there is no prism binary on the PATH, in ~/go/bin or in .tools")
+    return str(found)

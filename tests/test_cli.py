@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,23 @@ def test_a_cleared_store_keeps_its_ledger(store: Path, capsys: pytest.CaptureFix
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", str(tmp_path / "none.sqlite")]) == 1
     assert "none.sqlite" in capsys.readouterr().err
+
+
+def test_show_explains_a_dag_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(Path(__file__).parent.parent / "examples/reviews.dag.yaml")]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "dag 'reviews', pipelined plan",
+        "1. per item: filter_spam, sentiment, topics, summary — over the items",
+    ]
+
+
+def test_show_of_a_wrong_dag_file_names_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.yaml").write_text("name: x\ndimensons: {}", encoding="utf-8")
+    assert main(["show", str(tmp_path / "x.yaml")]) == 1
+    assert f"{tmp_path}/x.yaml:2: unknown key 'dimensons'; did you mean 'dimensions'?" in capsys.readouterr().err
+
+
+def test_schema_prints_what_the_package_ships(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    shipped = files("beam_llmdag.yaml").joinpath("dag.schema.json").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == shipped

@@ -89,6 +89,11 @@ def test_simulated_answers_are_refused_for_workers_elsewhere(capsys: pytest.Capt
     assert said.endswith("--model=simulated answers on this machine, where Dataflow's workers cannot ask")
 
 
+def test_an_answer_store_on_one_machine_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "--store=answers.sqlite")
+    assert said.endswith("--store=answers.sqlite is a file, and Dataflow's workers share none")
+
+
 def test_options_may_be_spelled_like_those_of_beam() -> None:
     settings = parsed("--filter_model=openai:gpt-5-nano", "--fallback_model", "google:gemini-2.5-flash")[0]
     assert (settings.filter_model, settings.fallback_model) == ("openai:gpt-5-nano", "google:gemini-2.5-flash")

@@ -29,20 +29,25 @@ def test_the_files_say_what_the_pipelines_options_say(pipeline: ModuleType) -> N
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=name)
-def test_every_option_is_a_parameter_but_those_of_the_terminal(pipeline: ModuleType) -> None:
+def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleType) -> None:
     parameters = {parameter["name"]: parameter["isOptional"] for parameter in metadata(pipeline)["parameters"]}
     options = {option.dest: not option.required for option in options_of(options_parser(""))}
-    del options["summary"], options["show"]
+    del options["summary"], options["show"], options["store"]
     assert parameters == {**options, "sdk_container_image": False}
 
 
 @pytest.mark.parametrize(
     ("parameter", "good", "bad"),
     [
-        ("input", ["gs://bucket/reviews-*.jsonl"], ["reviews.jsonl", "/tmp/reviews.jsonl", ""]),
+        (
+            "input",
+            ["gs://bucket/reviews-*.jsonl", "bigquery:p.d.t", "bigquery:SELECT a FROM b"],
+            ["reviews.jsonl", "/tmp/reviews.jsonl", ""],
+        ),
         ("output", ["gs://bucket/results"], ["results", "C"]),
         ("model", ["cloud", "anthropic:claude-haiku-4-5", "local:/models/a b.gguf"], ["simulated", "local", "cloudy"]),
         ("fallback_model", ["openai:gpt-5-mini"], ["openai", "openai:", "openai: x"]),
+        ("rerun", ["append", "replace"], ["Append", "delete"]),
         ("shards", ["0", "12"], ["-1", "two", "1.5"]),
         ("key_secrets", [SECRET, f"{SECRET},{SECRET}", f"{SECRET} {SECRET}"], ["anthropic=sk-ant-key", SECRET[:-7]]),
         ("sdk_container_image", ["europe-docker.pkg.dev/p/r/worker:1"], ["", "two words"]),

@@ -32,7 +32,8 @@ def test_every_module_is_in_the_staged_archive(archive: Path) -> None:
 
 
 def test_types_and_all_that_setup_needs_are_in_the_staged_archive(archive: Path) -> None:
-    assert {"beam_llmdag/py.typed", "pyproject.toml", "setup.py", "README.md"} <= names(archive)
+    needed = {"beam_llmdag/py.typed", "beam_llmdag/yaml/dag.schema.json", "pyproject.toml", "setup.py", "README.md"}
+    assert needed - names(archive) == set()
 
 
 def test_no_other_files_of_the_developer_s_are_in_the_staged_archive(archive: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import category_analysis, review_analysis
 from pipelines.models import chosen_models
@@ -142,6 +143,40 @@ def test_options_that_are_not_ours_go_to_beam() -> None:
 def test_a_runner_that_is_named_is_kept() -> None:
     _, options = parse_settings(["--input", "a", "--output", "b", "--runner", "PrismRunner"], "text")
     assert options.get_all_options()["runner"] == "PrismRunner"
+
+
+def beam_options(*args: str) -> dict[str, Any]:
+    """What Beam gets besides what was asked for."""
+    _, options = parse_settings(["--input", "a", "--output", "b", *args], "text")
+    told = PipelineOptions(options._flags).get_all_options(drop_default=True, retain_unknown_options=True)
+    return {name: value for name, value in told.items() if f"--{name}" not in {arg.partition("=")[0] for arg in args}}
+
+
+def test_a_job_on_prism_may_take_longer_than_five_minutes() -> None:
+    assert beam_options("--runner=PrismRunner") == {"job_server_timeout": 604800}
+    assert beam_options("--runner=PrismRunner", "--job_server_timeout=9") == {}
+
+
+def test_a_job_on_a_flink_cluster_has_blocking_exchanges_and_workers_that_install_what_it_stages() -> None:
+    added = beam_options("--runner=FlinkRunner", "--flink_master=localhost:8081")
+    assert added.pop("environment_config") == json.dumps({"command": f"{Path(sys.executable).parent}/llmdag-boot"})
+    assert added == {"execution_mode_for_batch": "BATCH", "environment_type": "PROCESS"}
+
+
+def test_options_for_flink_that_are_named_are_kept() -> None:
+    named = ("--execution_mode_for_batch=PIPELINED", "--environment_type=DOCKER")
+    assert beam_options("--runner=flink", "--flink_master=localhost:8081", *named) == {}
+    assert beam_options("--runner=PortableRunner", *named) == {}
+
+
+def test_a_flink_that_beam_starts_itself_has_its_workers_in_this_process() -> None:
+    assert beam_options("--runner=FlinkRunner") == {"execution_mode_for_batch": "BATCH"}
+
+
+def test_a_store_that_is_named_is_for_answers_that_cost_something() -> None:
+    for model, store in (("anthropic:a", "answers.sqlite"), ("simulated", False)):
+        with chosen_models(Settings(input="in.jsonl", output="out", model=model, store="answers.sqlite")) as models:
+            assert models.store == store
 
 
 def test_a_negative_number_of_shards_is_an_error_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:

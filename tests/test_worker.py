@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 
 from calls import TEXT, question
@@ -104,3 +105,28 @@ def test_the_first_to_stop_a_run_is_heard():
     progress.stop("one")
     progress.stop("two")
     assert progress.stopped_by == "one"
+
+
+def test_what_was_there_before_a_run_is_left_alone_by_the_garbage_collector_until_its_end():
+    gc.unfreeze()  # what runs of other tests have not ended
+    worker = Worker()
+    worker.enter(config("one"))
+    worker.enter(config("two"))
+    assert gc.get_freeze_count() > 0
+    worker.leave("one")
+    assert gc.get_freeze_count() > 0
+    worker.leave("two")
+    assert gc.get_freeze_count() == 0
+    end(worker)
+
+
+def test_what_the_user_has_frozen_stays_frozen():
+    gc.freeze()
+    try:
+        worker = Worker()
+        worker.enter(config("one"))
+        worker.leave("one")
+        assert gc.get_freeze_count() > 0
+        end(worker)
+    finally:
+        gc.unfreeze()

@@ -21,7 +21,7 @@ from beam_llmdag.io.raw import RawRecord, byte_lines
 from beam_llmdag.item import Item, item_and_origin, numbered
 from beam_llmdag.result import Failure
 
-__all__ = ["InputFormat", "ReadItems", "ReadResult"]
+__all__ = ["InputFormat", "ItemFields", "ReadItems", "ReadResult", "parsed_items"]
 
 InputFormat = Literal["jsonl", "json", "csv", "parquet"]
 
@@ -84,7 +84,7 @@ class ReadItems(beam.PTransform[Any, Any]):
         self._pattern = os.fspath(pattern)
         self._format = _format(self._pattern, file_format)
         self._content_field = content_field
-        self._to_item = _ToItem(id_field, content_field, strict)
+        self._fields = ItemFields(id_field, content_field, strict)
 
     def expand(self, begin: PBegin) -> ReadResult:
         """See the class."""
@@ -97,12 +97,25 @@ class ReadItems(beam.PTransform[Any, Any]):
             raw = tables | "Rows" >> beam.FlatMap(_parquet_records, base, self._content_field)
         else:
             raw = files | "Records" >> beam.FlatMap(_text_records, base, self._format, self._content_field)
-        parsed = raw | "Items" >> beam.ParDo(self._to_item).with_outputs("derived", "failures", main="given")
-        # Equal ids are equal records, so their numbers do not depend on the order in which they come.
-        derived = parsed.derived | "EqualRecords" >> beam.GroupByKey() | "Number" >> beam.FlatMap(_numbered)
-        # Behind the Reshuffle the items are spread, and a slow step does not run fused with the reading of one file.
-        items = (parsed.given, derived) | "Flatten" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
-        return ReadResult(items, parsed.failures)
+        return parsed_items(raw, self._fields)
+
+
+class ItemFields(NamedTuple):
+    """How records become items: see `ReadItems`."""
+
+    id_field: str = "id"
+    content_field: str = "content"
+    strict: bool = False
+
+
+def parsed_items(raw: PCollection[RawRecord], fields: ItemFields) -> ReadResult:
+    """The items that raw records are, and the failures of those that are none."""
+    parsed = raw | "Items" >> beam.ParDo(_ToItem(*fields)).with_outputs("derived", "failures", main="given")
+    # Equal ids are equal records, so their numbers do not depend on the order in which they come.
+    derived = parsed.derived | "EqualRecords" >> beam.GroupByKey() | "Number" >> beam.FlatMap(_numbered)
+    # Behind the Reshuffle the items are spread, and a slow step does not run fused with the reading of one file.
+    items = (parsed.given, derived) | "Flatten" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
+    return ReadResult(items, parsed.failures)
 
 
 class _ToItem(beam.DoFn):

@@ -15,12 +15,13 @@ from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.text import clean_text
 from beam_llmdag.usage import Usage
 
-__all__ = ["cost_record", "failure_record", "global_record", "json_text", "row_record"]
+__all__ = ["Record", "cost_record", "failure_record", "global_record", "json_text", "row_record"]
 
 _USAGE = tuple(field.name for field in fields(Usage))
 _INT64 = 2**63
 
 Record = dict[str, Any]
+"""Column -> value."""
 
 
 def row_record(row: Row, schema: pa.Schema) -> Record:

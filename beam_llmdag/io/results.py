@@ -1,23 +1,25 @@
-"""All results of an `LLMDag` to files in one folder."""
+"""All results of an `LLMDag` as records, and to files in one folder."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Dimension
-from beam_llmdag.io.records import cost_record, failure_record, global_record, row_record
+from beam_llmdag.io.records import Record, cost_record, failure_record, global_record, row_record
 from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.io.write import OutputFormat, WriteRecords
 from beam_llmdag.regroup import REGROUP_SCHEMA
-from beam_llmdag.result import Result
+from beam_llmdag.result import Result, Row
 from beam_llmdag.transforms.llm_dag import Results
 from beam_llmdag.validation import item_spaces
 
-__all__ = ["WriteResults"]
+__all__ = ["ResultOutput", "WriteResults", "result_outputs"]
 
 
 class WriteResults(beam.PTransform[Any, Any]):
@@ -57,41 +59,81 @@ class WriteResults(beam.PTransform[Any, Any]):
 
     def expand(self, results: Results) -> None:
         """See the class."""
-        self._write_rows(results.items, "items", None)
-        for name, rows in results.regrouped.items():
-            self._write_rows(rows, f"regrouped/{name}", name)
-        for name, step in self._dag.steps.items():
-            if not isinstance(step, Dimension):
-                self._write_global(results.globals, name, REGROUP_SCHEMA)
-            elif step.scope == "global":
-                self._write_global(results.globals, name, step.output.data_schema)
-        failures = results.failures
-        if self._unreadable is not None:
-            failures = (failures, self._unreadable) | "All failures" >> beam.Flatten()
-        self._write(
-            failures | "Failure records" >> beam.Map(failure_record), "failures", FAILURES_SCHEMA, self._num_shards
-        )
-        self._write(results.costs | "Cost records" >> beam.Map(cost_record), "costs", COSTS_SCHEMA, self._num_shards)
+        for output in result_outputs(self._dag, results, self._unreadable):
+            num_shards = 1 if output.name.startswith("globals/") else self._num_shards
+            output.records | f"Write {output.name}" >> WriteRecords(
+                f"{self._folder}/{output.name}", output.schema, file_format=self._file_format, num_shards=num_shards
+            )
 
-    def _write_rows(self, rows: PCollection[Any], name: str, space: str | None) -> None:
-        spaces = item_spaces(self._dag.steps)
-        dimensions = {
-            step.name: step.output.data_schema
-            for step in self._dag.dimensions.values()
-            if step.scope == "item" and spaces[step.name] == space
-        }
-        schema = rows_schema(dimensions)
-        self._write(rows | f"Records of {name}" >> beam.Map(row_record, schema), name, schema, self._num_shards)
 
-    def _write_global(self, results: PCollection[Any], name: str, data_schema: Any) -> None:
-        schema = globals_schema(data_schema)
-        mine = results | f"Answers of {name}" >> beam.Filter(_is_of, name)
-        self._write(mine | f"Records of {name}" >> beam.Map(global_record, schema), f"globals/{name}", schema, 1)
+class ResultOutput(NamedTuple):
+    """One of the outputs of `LLMDag`, as records.
 
-    def _write(self, records: PCollection[Any], name: str, schema: Any, num_shards: int) -> None:
-        records | f"Write {name}" >> WriteRecords(
-            f"{self._folder}/{name}", schema, file_format=self._file_format, num_shards=num_shards
-        )
+    Attributes:
+        name: `items`, `regrouped/<regroup>`, `globals/<name>`, `failures` or `costs`.
+        records: dicts that fit `schema`.
+        schema: its columns.
+        dimension: whose answers these are; None where a record has several dimensions, or is none of their answers.
+    """
+
+    name: str
+    records: PCollection[Record]
+    schema: pa.Schema
+    dimension: str | None = None
+
+
+def result_outputs(
+    dag: Dag,
+    results: Results,
+    unreadable: PCollection[Any] | None,
+    to_record: Callable[[Row, pa.Schema], Record] = row_record,
+) -> Iterator[ResultOutput]:
+    """What is written about a run, wherever it is written to.
+
+    Args:
+        dag: the dag whose results these are.
+        results: what `LLMDag` made.
+        unreadable: more failures, those of the inputs; None for none.
+        to_record: makes a record of a row.
+    """
+    yield _rows(dag, results.items, "items", None, to_record)
+    for name, rows in results.regrouped.items():
+        yield _rows(dag, rows, f"regrouped/{name}", name, to_record)
+    for name, step in dag.steps.items():
+        if not isinstance(step, Dimension):
+            yield _global(results.globals, name, REGROUP_SCHEMA)
+        elif step.scope == "global":
+            yield _global(results.globals, name, step.output.data_schema)
+    failures = results.failures
+    if unreadable is not None:
+        failures = (failures, unreadable) | "All failures" >> beam.Flatten()
+    records = failures | "Failure records" >> beam.Map(failure_record)
+    yield ResultOutput("failures", records, FAILURES_SCHEMA)
+    yield ResultOutput("costs", results.costs | "Cost records" >> beam.Map(cost_record), COSTS_SCHEMA)
+
+
+def _rows(
+    dag: Dag,
+    rows: PCollection[Any],
+    name: str,
+    space: str | None,
+    to_record: Callable[[Row, pa.Schema], Record],
+) -> ResultOutput:
+    spaces = item_spaces(dag.steps)
+    dimensions = {
+        step.name: step.output.data_schema
+        for step in dag.dimensions.values()
+        if step.scope == "item" and spaces[step.name] == space
+    }
+    schema = rows_schema(dimensions)
+    return ResultOutput(name, rows | f"Records of {name}" >> beam.Map(to_record, schema), schema)
+
+
+def _global(results: PCollection[Any], name: str, data_schema: Any) -> ResultOutput:
+    schema = globals_schema(data_schema)
+    mine = results | f"Answers of {name}" >> beam.Filter(_is_of, name)
+    records = mine | f"Records of {name}" >> beam.Map(global_record, schema)
+    return ResultOutput(f"globals/{name}", records, schema, name)
 
 
 def _is_of(result: Result, name: str) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Answer, Model, Request, WireSchema
+from beam_llmdag.providers.dialects import ANTHROPIC, GOOGLE, LLAMA, OPENAI, VendorDialect, wire_schema
 
-__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Clocked", "Provider", "ProviderFactory", "find_provider"]
+__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Clocked", "Provider", "ProviderFactory", "asked_schema", "find_provider"]
 
 ENTRY_POINT_GROUP = "beam_llmdag.providers"
 
@@ -75,6 +76,14 @@ class Clocked(Protocol):
 ProviderFactory = Callable[[Model], Provider]
 """Builds a provider for the `provider`, `base_url` and `api_key_env` of a model, without network and without a key."""
 
+_DIALECTS: Mapping[str, VendorDialect] = {
+    "anthropic": ANTHROPIC,
+    "openai": OPENAI,
+    "openai-responses": OPENAI,
+    "openai-chat": OPENAI,
+    "google": GOOGLE,
+    "local": LLAMA,
+}
 _BUILT_IN: Mapping[str, str] = {
     "anthropic": "beam_llmdag.providers.anthropic:AnthropicProvider",
     "openai": "beam_llmdag.providers.openai:openai_provider",
@@ -103,3 +112,19 @@ def find_provider(name: str, own: Mapping[str, ProviderFactory]) -> ProviderFact
         return loaded
     known = ", ".join(sorted({*own, *_BUILT_IN, *installed}))
     raise GraphError(f"no provider {name!r}: known ones are {known}")
+
+
+def asked_schema(
+    schema: Mapping[str, Any] | None, model: Model, own: Mapping[str, ProviderFactory]
+) -> WireSchema | None:
+    """The canonical JSON schema of an output as the provider of `model` gets it; None for plain text.
+
+    For the package's providers their dialect alone says it: the SDKs take a second to import, and are not.
+
+    Raises:
+        GraphError: there is no such provider, or the schema can not be asked of its API at all.
+    """
+    if model.provider in _DIALECTS and model.provider not in own:
+        return None if schema is None else wire_schema(schema, _DIALECTS[model.provider])
+    provider = find_provider(model.provider, own)(model)
+    return None if schema is None else provider.wire_schema(schema)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
-from apache_beam.transforms.window import BoundedWindow
 from apache_beam.typehints.decorators import IOTypeHints
-from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_llmdag.call import Caller
 from beam_llmdag.evaluate_global import Sides
@@ -22,14 +20,6 @@ from beam_llmdag.transforms.strict import stop_if_strict
 from beam_llmdag.worker import this_worker
 
 __all__ = ["CallFn"]
-
-
-class _Place(NamedTuple):
-    """Where an element came from, and so where what is made of it belongs."""
-
-    window: BoundedWindow
-    timestamp: Timestamp
-    pane: PaneInfo
 
 
 class CallFn(beam.DoFn):
@@ -49,7 +39,7 @@ class CallFn(beam.DoFn):
         self._config = config
         self._dimensions = dimensions
         self._most_in_flight = most_in_flight
-        self._flight: InFlight[_Place, Any] | None = None
+        self._flight: InFlight[WindowedValue, Any] | None = None
 
     def answer(self, element: Any, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Any]:
         """What is to be done with an element: called on the bundle's thread, runs on the process' event loop."""
@@ -58,6 +48,14 @@ class CallFn(beam.DoFn):
     def results(self, made: Any) -> Iterable[Result]:
         """The new results in what `answer` made, to be counted."""
         raise NotImplementedError
+
+    def start(self, flight: InFlight[WindowedValue, Any], element: Any, place: WindowedValue, sides: Sides) -> None:
+        """Submits what is to be done with an element."""
+        flight.submit(place, self.answer(element, sides, self._caller))
+
+    def outputs(self, _: InFlight[WindowedValue, Any], place: WindowedValue, made: Any) -> Iterable[Any]:
+        """What leaves the step once something that was submitted has ended; may submit more to the first argument."""
+        return (place.with_value(made),)
 
     def default_type_hints(self) -> IOTypeHints:
         """None: Beam would take the annotation of `**sides` for that of each side input."""
@@ -79,15 +77,13 @@ class CallFn(beam.DoFn):
     def process(
         self,
         element: Any,
-        window: Any = beam.DoFn.WindowParam,
-        timestamp: Any = beam.DoFn.TimestampParam,
-        pane: Any = beam.DoFn.PaneInfoParam,
+        place: Any = beam.DoFn.WindowedValueParam,  # one parameter: Beam fills them in slowly
         **sides: Any,
-    ) -> Iterator[WindowedValue]:
+    ) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        flight.submit(_Place(window, timestamp, pane), self.answer(element, named, self._caller))
+        self.start(flight, element, place, named)
         try:
             yield from self._emit(flight)
             while flight.pending >= self._most_in_flight:
@@ -97,7 +93,7 @@ class CallFn(beam.DoFn):
             self._cancel()
             raise
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[Any]:
         flight = self._flight
         assert flight is not None
         try:
@@ -116,11 +112,11 @@ class CallFn(beam.DoFn):
         self._cancel()
         this_worker().leave(self._config.run_id)
 
-    def _emit(self, flight: InFlight[_Place, Any]) -> Iterator[WindowedValue]:
+    def _emit(self, flight: InFlight[WindowedValue, Any]) -> Iterator[Any]:
         for place, made in flight.ended():
             for result in self.results(made):
                 self._count(result)
-            yield WindowedValue(made, place.timestamp, (place.window,), place.pane)
+            yield from self.outputs(flight, place, made)
 
     def _count(self, result: Result) -> None:
         self._metrics[result.dimension].count(result)

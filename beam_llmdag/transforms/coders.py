@@ -15,7 +15,7 @@ from beam_llmdag.item import Item
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.usage import Usage
 
-__all__ = ["JsonCoder", "register"]
+__all__ = ["JsonCoder", "RowCoder", "register"]
 
 T = TypeVar("T")
 

@@ -10,17 +10,17 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import BoundedWindow
-from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_llmdag.errors import ErrorClass, InputError
 from beam_llmdag.item import Item, derived_id, item_from, numbered
 from beam_llmdag.result import Failure, Result, Row
 from beam_llmdag.run_config import RunConfig
 from beam_llmdag.transforms.metrics import DimensionMetrics
+from beam_llmdag.transforms.places import PlaceData, at_place, place_data
 from beam_llmdag.transforms.strict import stop_if_strict
 
-__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "RowsOf", "UniqueRows", "is_duplicate"]
+__all__ = ["DUPLICATES", "UNUSABLE", "JoinRows", "Placed", "RowsOf", "UniqueRows", "is_duplicate", "keyed_by_id"]
 
 DUPLICATES = "duplicates"
 """Tag of rows that are kept out of a dag without item dimensions because their id is not unique."""
@@ -31,8 +31,8 @@ UNUSABLE = "unusable"
 _DUPLICATE: ErrorClass = "duplicate_id"
 _SHOWN = 200
 
-Placed = tuple[tuple[int, int, int, int], Row]
-"""A row with its place: timestamp in microseconds, and the pane's byte and two indices. A grouping would lose them."""
+Placed = tuple[PlaceData, Row]
+"""A row with its place. A grouping would lose it."""
 
 
 class RowsOf(beam.PTransform[Any, Any]):
@@ -83,7 +83,7 @@ class UniqueRows(beam.PTransform[Any, Any]):
     def expand(self, rows: PCollection[Any]) -> Any:
         unique = beam.ParDo(_Unique(self._config, self._dimensions))
         unique = unique.with_output_types(Row, **{DUPLICATES: Row, UNUSABLE: Failure})
-        grouped = rows | "Key" >> _keyed() | "Group" >> beam.GroupByKey()
+        grouped = rows | "Key" >> keyed_by_id() | "Group" >> beam.GroupByKey()
         return grouped | "Unique" >> unique.with_outputs(DUPLICATES, UNUSABLE, main="rows")
 
 
@@ -103,10 +103,10 @@ class _Unique(beam.DoFn):
         item_id, rows = keyed
         found = list(rows)
         if len(found) == 1:
-            yield _restored(*found[0], window)
+            yield at_place(found[0][1], found[0][0], window)
         elif all(row.item.id == derived_id(row.item.content, row.item.metadata) for _, row in found):
             for occurrence, (place, row) in enumerate(sorted(found, key=lambda entry: entry[0]), start=1):
-                yield _restored(place, replace(row, item=numbered(row.item, occurrence)), window)
+                yield at_place(replace(row, item=numbered(row.item, occurrence)), place, window)
         else:
             yield from self._rejected(item_id, sorted(found, key=_identity), window)
 
@@ -119,11 +119,11 @@ class _Unique(beam.DoFn):
         stop_if_strict(self._config, message)
         for place, row in rows:
             if self._dimensions:
-                yield _restored(place, self._failed(row.item, message), window)
+                yield at_place(self._failed(row.item, message), place, window)
                 continue
             failure = Failure(dimension="input", item_id=item_id, error_class=_DUPLICATE, message=message)
-            yield pvalue.TaggedOutput(DUPLICATES, _restored(place, row, window))
-            yield pvalue.TaggedOutput(UNUSABLE, _restored(place, failure, window))
+            yield pvalue.TaggedOutput(DUPLICATES, at_place(row, place, window))
+            yield pvalue.TaggedOutput(UNUSABLE, at_place(failure, place, window))
 
     def _failed(self, item: Item, message: str) -> Row:
         results = {
@@ -147,7 +147,7 @@ class JoinRows(beam.PTransform[Any, Any]):
     def expand(self, branches: Sequence[PCollection[Any]]) -> Any:
         if len(branches) == 1:
             return branches[0]
-        keyed = [rows | f"Key {index}" >> _keyed() for index, rows in enumerate(branches)]
+        keyed = [rows | f"Key {index}" >> keyed_by_id() for index, rows in enumerate(branches)]
         joined = tuple(keyed) | "Join" >> beam.CoGroupByKey()
         return joined | "Merge" >> beam.ParDo(_Joined()).with_output_types(Row)
 
@@ -164,26 +164,19 @@ class _Joined(beam.DoFn):
         for parts in zip(*branches, strict=True):
             place, first = parts[0]
             results = {name: result for _, row in parts for name, result in row.results.items()}
-            yield _restored(place, Row(item=first.item, results=results), window)
+            yield at_place(Row(item=first.item, results=results), place, window)
 
 
 class _PlaceOf(beam.DoFn):
     """`Row` → (id, the row with its place)."""
 
-    def process(
-        self, row: Row, timestamp: Any = beam.DoFn.TimestampParam, pane: Any = beam.DoFn.PaneInfoParam
-    ) -> Iterator[tuple[str, Placed]]:
-        yield row.item.id, ((timestamp.micros, pane.encoded_byte, pane.index, pane.nonspeculative_index), row)
+    def process(self, row: Row, placed: Any = beam.DoFn.WindowedValueParam) -> Iterator[tuple[str, Placed]]:
+        yield row.item.id, (place_data(placed.timestamp, placed.pane_info), row)
 
 
-def _keyed() -> Any:
-    return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, tuple[tuple[int, int, int, int], Row]])
-
-
-def _restored(place: tuple[int, int, int, int], value: Row | Failure, window: BoundedWindow) -> WindowedValue:
-    micros, byte, index, nonspeculative_index = place
-    pane = PaneInfo(bool(byte & 1), bool(byte & 2), byte >> 2, index, nonspeculative_index)
-    return WindowedValue(value, Timestamp(micros=micros), (window,), pane)
+def keyed_by_id() -> Any:
+    """A transform: `Row` → (id, the row with its place)."""
+    return beam.ParDo(_PlaceOf()).with_output_types(tuple[str, Placed])
 
 
 def _identity(entry: Placed) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,14 +14,26 @@ from apache_beam.runners.runner import PipelineRunner
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
-from beam_llmdag.plan import GlobalStage, ItemStage, Plan, PlanKind, RegroupStage, Stage, make_plan
+from beam_llmdag.plan import (
+    GlobalStage,
+    ItemStage,
+    Plan,
+    PlanKind,
+    RegroupStage,
+    Stage,
+    has_barrier,
+    head_of,
+    make_plan,
+)
 from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
+from beam_llmdag.transforms.apart import Apart
 from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
+from beam_llmdag.transforms.panes import AGAIN, GLOBALS, AnswerPanes, rows_end_in_head
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.transforms.workers import worker_processes
@@ -62,7 +75,8 @@ class LLMDag(beam.PTransform[Any, Any]):
     """Runs a dag over a PCollection of items: texts, dicts with `content` (and `id`), or `Item`s.
 
     Ids must be unique (in their window); items whose id is not end as failures. Bounded input is checked for that by a
-    grouping, unbounded input is not.
+    grouping, unbounded input is not. In unbounded input, globals and regroups answer per window and pane of the input,
+    and item dimensions before them do not wait.
 
     Args:
         dag: the graph.
@@ -173,9 +187,37 @@ class _Wiring:
             if not dimensions:  # else they go along with the others
                 duplicates.append(unique[DUPLICATES])
                 unusable.append(unique[UNUSABLE])
+        else:
+            self._first[None] = read.rows | "Apart from the source" >> Apart()
+        if not elements.is_bounded and self._plan.kind == "pipelined" and has_barrier(self._plan):
+            return self._by_pane(unusable)
+        return self._by_stage(duplicates, unusable)
+
+    def _by_stage(self, duplicates: list[PCollection[Any]], unusable: list[PCollection[Any]]) -> Results:
+        """Every stage is a step of its own, and the answers of globals are side inputs."""
         for stage in self._plan.stages:
             self._wire_stage(stage)
-        return self._results(duplicates, unusable)
+        spaces = {
+            space: self._joined(f"end of {space or 'items'}", space, leaves)
+            for space, leaves in self._plan.leaves.items()
+        }
+        items = _flat("All items", [spaces.pop(None), *duplicates])
+        answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
+        globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
+        regrouped = {name: rows for name, rows in spaces.items() if name is not None}
+        paid = {"globals": globals_} if answers else {}
+        return _results(items, globals_, regrouped, unusable, paid)
+
+    def _by_pane(self, unusable: list[PCollection[Any]]) -> Results:
+        """Unbounded input: item dimensions as items come, the rest per window and pane."""
+        rows = self._first[None]
+        for stage in head_of(self._plan):
+            rows = rows | stage.name >> AnswerItems(self._config, stage, {}, self._most_in_flight)
+        made = rows | "Panes" >> AnswerPanes(self._config, self._plan, self._most_in_flight)
+        items = rows if rows_end_in_head(self._plan) else made.rows
+        regrouped = {name: made[name] for name in self._plan.leaves if name is not None}
+        paid = {"globals": made[GLOBALS], "answers made again": made[AGAIN]}
+        return _results(items, made[GLOBALS], regrouped, unusable, paid)
 
     def _wire_stage(self, stage: Stage) -> None:
         sides = {name: self._answers[name] for name in stage.sides}
@@ -196,25 +238,6 @@ class _Wiring:
             return self._first[space]
         return tuple(self._rows[name] for name in branches) | f"Rows for {label}" >> JoinRows()
 
-    def _results(self, duplicates: list[PCollection[Any]], unusable: list[PCollection[Any]]) -> Results:
-        spaces = {
-            space: self._joined(f"end of {space or 'items'}", space, leaves)
-            for space, leaves in self._plan.leaves.items()
-        }
-        items = self._flat("All items", [spaces.pop(None), *duplicates])
-        answers = [keyed | f"Values of {name}" >> beam.Values() for name, keyed in self._answers.items()]
-        globals_ = answers | "Globals" >> beam.Flatten(pipeline=items.pipeline).with_output_types(Result)
-        regrouped = {name: rows for name, rows in spaces.items() if name is not None}
-        answered = {"items": items, **regrouped, **({"globals": globals_} if answers else {})}
-        bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
-        failures = self._flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
-        return Results(items, globals_, failures, self._flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
-
-    @staticmethod
-    def _flat(label: str, parts: list[PCollection[Any]]) -> Any:
-        """All of them as one. Some runners write every element of a Flatten down and read it again."""
-        return parts[0] if len(parts) == 1 else parts | label >> beam.Flatten()
-
     def _item_dimensions(self) -> tuple[str, ...]:
         """Dimensions of the items that went in."""
         dag = self._config.dag
@@ -222,6 +245,25 @@ class _Wiring:
         return tuple(
             name for name, dimension in dag.dimensions.items() if dimension.scope == "item" and spaces[name] is None
         )
+
+
+def _results(
+    items: PCollection[Row],
+    globals_: PCollection[Result],
+    regrouped: dict[str, PCollection[Row]],
+    unusable: list[PCollection[Any]],
+    paid: Mapping[str, PCollection[Row | Result]],
+) -> Results:
+    """All outputs. The results in `items`, `regrouped` and `paid` make the bill, and the failures."""
+    answered = {"items": items, **regrouped, **paid}
+    bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
+    failures = _flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
+    return Results(items, globals_, failures, _flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
+
+
+def _flat(label: str, parts: list[PCollection[Any]]) -> Any:
+    """All of them as one. Some runners write every element of a Flatten down and read it again."""
+    return parts[0] if len(parts) == 1 else parts | label >> beam.Flatten()
 
 
 def _is_local(runner: PipelineRunner) -> bool:

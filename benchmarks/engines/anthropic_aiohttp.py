@@ -1,4 +1,4 @@
-"""The SDK with `DefaultAioHttpClient`, as its README shows it: the fastest that a program can ask this API in Python."""
+"""The SDK with `DefaultAioHttpClient`, as its README shows it: the fastest way to ask this API from Python."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ def run_with(client: anthropic.AsyncAnthropic, task: Task, watch: Watch) -> Outc
 
 async def _run(client: anthropic.AsyncAnthropic, task: Task, watch: Watch) -> int:
     permits = asyncio.Semaphore(task.in_flight)
-    schemas = {step.name: _schema(step) for level in levels(task.graph) for step in level}
+    steps = levels(task.graph)
+    schemas = {step.name: _schema(step) for level in steps for step in level}
 
     async def ask(step: Step, content: str, answers: dict[str, Any]) -> None:
         async with permits:
@@ -40,12 +41,13 @@ async def _run(client: anthropic.AsyncAnthropic, task: Task, watch: Watch) -> in
                 messages=[{"role": "user", "content": step.prompt(content, answers)}],
                 output_config={"format": {"type": "json_schema", "schema": schemas[step.name]}},
             )
-        answers[step.name] = step.output.model_validate_json(message.content[0].text).model_dump()
+        text = next(block.text for block in message.content if block.type == "text")
+        answers[step.name] = step.output.model_validate_json(text).model_dump()
 
     async def walk(content: str) -> bool:
         answers: dict[str, Any] = {}
         try:
-            for level in levels(task.graph):
+            for level in steps:
                 asked = [step for step in level if not step.is_skipped(answers)]
                 await asyncio.gather(*(ask(step, content, answers) for step in asked))
         except (anthropic.APIError, ValidationError):

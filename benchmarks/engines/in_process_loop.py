@@ -24,6 +24,7 @@ async def _run(task: Task, watch: Watch) -> int:
     model = Model("canned:x")
     provider = Canned(model, latency_seconds=task.latency_seconds)
     permits = asyncio.Semaphore(task.in_flight)
+    steps = levels(task.graph)
 
     async def ask(step: Step, content: str, answers: dict[str, Any]) -> None:
         async with permits:
@@ -34,7 +35,7 @@ async def _run(task: Task, watch: Watch) -> int:
 
     async def walk(content: str) -> None:
         answers: dict[str, Any] = {}
-        for level in levels(task.graph):
+        for level in steps:
             await asyncio.gather(*(ask(step, content, answers) for step in level))
         watch.item()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 import genai_prices  # noqa: F401 - all imports before the clock starts
-from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_llmdag.providers.anthropic  # noqa: F401
@@ -64,7 +64,7 @@ def run(task: Task, watch: Watch) -> Outcome:
     """Runs the task as a pipeline."""
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(_options(task)))
     items = pipeline | beam.Create([task]) | "Items" >> beam.ParDo(_Give(task.folder))
-    results = items | LLMDag(make_dag(task), plan=task.plan, store=task.store or False)
+    results = items | LLMDag(make_dag(task), plan=task.plan or "auto", store=task.store or False)
     results.items | "Count" >> beam.ParDo(_Count(task.folder, task.workers))
     ended = pipeline.run()
     ended.wait_until_finish()

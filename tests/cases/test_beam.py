@@ -152,16 +152,6 @@ def test_classes_functions_and_globals_of_the_script_itself_work_in_every_proces
         assert simulator.request_count == 20 + 19 + 19
 
 
-@pytest.fixture
-def prism() -> str:
-    """Path of a Prism binary; tests that need one are skipped without."""
-    places = [*os.environ.get("PATH", "").split(os.pathsep), str(Path.home() / "go" / "bin"), str(ROOT / ".tools")]
-    found = next((Path(place) / "prism" for place in places if place and (Path(place) / "prism").is_file()), None)
-    if found is None:
-        pytest.skip("there is no prism binary on the PATH, in ~/go/bin or in .tools")
-    return str(found)
-
-
 def test_prism_gives_the_same_rows(tmp_path: Path, plan: str, prism: str) -> None:
     script = tmp_path / "job.py"
     script.write_text(FIRST_SCRIPT, encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message, Model, Request, WireSchema
-from beam_llmdag.providers.base import Provider, find_provider
+from beam_llmdag.providers.base import Provider, asked_schema, find_provider
 from beam_llmdag.testing import FakeClock, Reply, Simulator
 from beam_llmdag.usage import Usage
 
@@ -52,6 +52,11 @@ def test_building_and_writing_schemas_needs_no_key(api, monkeypatch):
     provider = api.make(api.model())
     assert provider.wire_schema(SCHEMA).native
     assert provider.key() is None
+
+
+def test_the_schema_that_a_dag_is_checked_with_is_the_one_that_is_sent(api):
+    model = api.model()
+    assert asked_schema(SCHEMA, model, {}) == api.make(model).wire_schema(SCHEMA)
 
 
 def test_the_request_is_the_one_that_a_reviewer_read(api, simulator):

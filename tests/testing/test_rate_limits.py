@@ -163,3 +163,11 @@ def test_reset_fills_the_buckets(raw):
 def test_a_limit_of_nothing_is_an_error():
     with pytest.raises(ValueError, match="input_tokens must be positive, not 0"):
         RateLimit(input_tokens=0)
+
+
+def test_a_vendor_may_keep_its_limits_to_itself(raw):
+    with Simulator(limits=RateLimit(requests=1), limit_headers=False, clock=FakeClock()) as sim:
+        got = [raw.ask(sim) for _ in range(2)]
+    assert [reply.status for reply in got] == [200, 429]
+    assert not any("ratelimit" in name for reply in got for name in reply.headers)
+    assert got[1].headers["retry-after"] == "60"

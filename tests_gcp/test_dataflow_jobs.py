@@ -12,13 +12,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from staged_package import ROOT, staged_package, worker_python
-
-from beam_llmdag.testing import SimulatedRequest, Simulator, load_rules
-from pipelines import category_analysis, review_analysis
-
-pytest.importorskip("google.cloud.dataflow", reason="needs the extra gcp")
-
 from dataflow_jobs import (
     OFFLINE,
     REQUIRED,
@@ -27,6 +20,10 @@ from dataflow_jobs import (
     run_on_worker,
     stage,
 )
+from staged_package import ROOT, staged_package, worker_python
+
+from beam_llmdag.testing import SimulatedRequest, Simulator, load_rules
+from pipelines import category_analysis, review_analysis
 
 GOLDEN = ROOT / "tests" / "golden" / "dataflow"
 EXAMPLES = ROOT / "examples"

@@ -8,17 +8,14 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
+from secret_server import SecretServer
 
 from beam_llmdag import Dag, Model
 from beam_llmdag.errors import CallError
 from beam_llmdag.providers.secret_manager import SECRETS, Secrets
 from beam_llmdag.testing import Reply, Simulator
-
-grpc = pytest.importorskip("grpc", reason="needs the extra gcp")
-pytest.importorskip("google.cloud.secretmanager", reason="needs the extra gcp")
-
-from secret_server import SecretServer  # noqa: E402  needs what was looked for above
 
 VERSION = "projects/shop/secrets/anthropic/versions/latest"
 VALUE = "sk-ant-of-the-secret-manager"

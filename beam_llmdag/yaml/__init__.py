@@ -1,0 +1,1 @@
+"""Dags written as YAML files, and `LLMDag` in Beam YAML."""

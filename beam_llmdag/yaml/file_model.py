@@ -1,0 +1,224 @@
+"""What may stand in a dag file. Names, types and meanings are those of `Dag`, `Dag.dimension`, `Model` and `Price`.
+
+The attributes' texts become the descriptions in the published JSON schema, which editors show.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from beam_llmdag.dimension import OnMissing, Scope
+from beam_llmdag.model import Effort, Role
+
+__all__ = [
+    "ChoiceFile",
+    "DagFile",
+    "DimensionFile",
+    "FunctionFile",
+    "MessageFile",
+    "ModelFile",
+    "PriceFile",
+    "RegroupFile",
+    "dag_file_schema",
+]
+
+
+class _Part(BaseModel):
+    """A mapping of the file, with known keys only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in names:
+                close = difflib.get_close_matches(key, names, n=1)
+                known = f"did you mean {close[0]!r}?" if close else f"known ones are {', '.join(names)}"
+                raise PydanticCustomError("unknown_key", "unknown key '{key}'; {known}", {"key": key, "known": known})
+        return value
+
+
+def _kind(value: Any) -> str:
+    return "mapping" if isinstance(value, (dict, BaseModel)) else "list" if isinstance(value, list) else "text"
+
+
+class ModelFile(_Part):
+    """A model with its parameters."""
+
+    spec: str
+    """Provider and name, as `anthropic:claude-haiku-4-5`."""
+    fallbacks: list[ModelText] = []
+    """Models to ask, in this order, when this one failed for good."""
+    temperature: float | None = None
+    """Sampling temperature; the vendor's default if left out."""
+    max_tokens: int | None = None
+    """Most tokens of an answer, reasoning included."""
+    system: str | None = None
+    """System text of every request, before a dimension's own. No template."""
+    effort: Effort | None = None
+    """How much a reasoning model may think."""
+    timeout_seconds: float = 120.0
+    """Longest wait for one answer."""
+    attempts: int = 4
+    """Tries per request, the first included."""
+    max_in_flight: int | None = None
+    """Calls in flight per worker process."""
+    base_url: str | None = None
+    """Another server that speaks the provider's protocol."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key on the worker. Never the key itself."""
+    extra_body: dict[str, Any] = {}
+    """More fields of the request's JSON body, sent as they are."""
+
+
+ModelText = Annotated[Annotated[str, Tag("text")] | Annotated[ModelFile, Tag("mapping")], Discriminator(_kind)]
+"""A model as its name, or with parameters."""
+
+
+class ChoiceFile(_Part):
+    """One of several models; the first whose condition holds is asked."""
+
+    if_: str | None = Field(default=None, alias="if")
+    """Jinja expression without braces over dimensions, as `sentiment.label == "negative"`. The last choice has none."""
+    use: ModelText
+    """The model."""
+
+
+class MessageFile(_Part):
+    """One message of a prompt."""
+
+    role: Role
+    """Who says it."""
+    content: str
+    """Jinja template."""
+
+
+class FunctionFile(_Part):
+    """A function of the user's own, in Python."""
+
+    function: str
+    """Dotted path, as `my_package.merges.join_topics`."""
+
+
+class DimensionFile(_Part):
+    """One analysis: a prompt, an output, a model, dependencies."""
+
+    prompt: Annotated[
+        Annotated[str, Tag("text")] | Annotated[list[MessageFile], Tag("list")],
+        Discriminator(_kind),
+    ]
+    """Jinja template, or a list of messages. Its variables name what it needs: `item` (in a global: `items`) and other
+    dimensions, as in `{{ item.content }}` and `{{ sentiment.label }}`."""
+    output: Annotated[Annotated[str, Tag("text")] | Annotated[dict[str, Any], Tag("mapping")], Discriminator(_kind)] = (
+        "text"
+    )
+    """JSON schema of the answer, or the dotted path of a pydantic class (any type that pydantic knows), or `text`."""
+    scope: Scope = "item"
+    """`item`: one answer per item. `global`: one over all of them."""
+    over: str | None = None
+    """The regroup whose items it is about; known from the prompt where that names a dimension over it."""
+    per: str | None = None
+    """For a global: one answer per group; a Jinja expression over an item's dimensions, as `classify.category`."""
+    model: (
+        Annotated[
+            Annotated[str, Tag("text")]
+            | Annotated[ModelFile, Tag("mapping")]
+            | Annotated[list[ChoiceFile], Tag("list")],
+            Discriminator(_kind),
+        ]
+        | None
+    ) = None
+    """A model, or a list of choices between models; the dag's model if left out."""
+    skip_if: str | None = None
+    """Jinja expression without braces; where it is true the dimension is skipped and nothing is paid."""
+    on_failure: Any = None
+    """A value that fits the output, used when the dimension failed; the result is marked `fallback`. No template."""
+    after: list[str] = []
+    """Dimensions that must have ended before, whatever came of them."""
+    on_missing: OnMissing = "skip"
+    """If a dependency failed or was skipped: `skip` this one too, `fail`, or `run` with none in its place."""
+    system: str | None = None
+    """System text, behind the model's own. No template: for one, write a message with the role `system`."""
+    temperature: float | None = None
+    """Over that of the model."""
+    max_tokens: int | None = None
+    """Over that of the model."""
+    effort: Effort | None = None
+    """Over that of the model."""
+    timeout_seconds: float | None = None
+    """Over that of the model."""
+    deadline_seconds: float | None = None
+    """Longest time for all tries and fallbacks together."""
+    attempts: int | None = None
+    """Over those of the model."""
+    max_prompt_tokens: int | None = None
+    """For a global: longest prompt (estimated); longer ones are split and their answers merged."""
+    merge: (
+        Annotated[Annotated[str, Tag("text")] | Annotated[FunctionFile, Tag("mapping")], Discriminator(_kind)] | None
+    ) = None
+    """For a global: how partial answers join. Jinja template of one more prompt, over the list `parts`; or a Python
+    function of `parts` that returns a prompt or the joined answer."""
+
+
+class RegroupFile(FunctionFile):
+    """A step that makes new items of old ones after a global."""
+
+    over: str | None = None
+    """The regroup whose items it regroups again."""
+
+
+class PriceFile(_Part):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: float
+    """Tokens read."""
+    output: float
+    """Tokens written, reasoning included."""
+    cache_read: float | None = None
+    """Tokens read from the vendor's cache; like `input` if left out."""
+    cache_write: float | None = None
+    """Tokens written to the vendor's cache; like `input` if left out."""
+    cache_write_1h: float | None = None
+    """Those kept for one hour; like `cache_write` if left out."""
+    since: Annotated[date | None, Field(strict=False)] = None
+    """First day (UTC) on which this price holds, as `2026-01-31`; always if left out."""
+
+
+class DagFile(_Part):
+    """A graph of LLM analyses."""
+
+    name: str
+    """What the dag is called in logs, pictures and labels."""
+    model: ModelText | None = None
+    """Model of every dimension that names none."""
+    prices: dict[
+        str,
+        Annotated[
+            Annotated[PriceFile, Tag("mapping")] | Annotated[list[PriceFile], Tag("list")],
+            Discriminator(_kind),
+        ],
+    ] = {}
+    """The user's own prices, by model as `provider:name` or bare name."""
+    providers: dict[str, str] = {}
+    """The user's own providers, by the name before the colon of a model: dotted path of a class or function that takes
+    the model and returns a provider."""
+    dimensions: dict[str, DimensionFile]
+    """The analyses by name, in order."""
+    regroups: dict[str, RegroupFile] = {}
+    """Steps that make new items, by name."""
+
+
+def dag_file_schema() -> dict[str, Any]:
+    """The JSON schema of dag files, by which editors complete and check them.
+
+    The package ships it as `beam_llmdag/yaml/dag.schema.json`; `llmdag schema` prints it.
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **DagFile.model_json_schema(by_alias=True)}

@@ -1,0 +1,114 @@
+"""Where the example pipelines read and write: files, or BigQuery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import apache_beam as beam
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import PCollection
+
+from beam_llmdag.dag import Dag
+from beam_llmdag.io.bigquery_client import run_rows
+from beam_llmdag.io.bigquery_names import is_bigquery, parse_destination
+from beam_llmdag.io.bigquery_read import ReadBigQueryItems
+from beam_llmdag.io.bigquery_run import Run
+from beam_llmdag.io.bigquery_write import RUNS_TABLE, WriteBigQueryResults
+from beam_llmdag.io.read import ReadItems
+from beam_llmdag.io.results import WriteResults
+from beam_llmdag.transforms.llm_dag import Results
+from pipelines.options import Settings
+
+__all__ = ["OutputPlace", "output_place", "reader"]
+
+
+class OutputPlace(Protocol):
+    """Where a run writes, and where it can be looked at afterwards."""
+
+    def write(
+        self, dag: Dag, results: Results, unreadable: PCollection[Any], summary: PCollection[dict[str, Any]]
+    ) -> None:
+        """Writes everything that came out of a run."""
+
+    def summary(self) -> dict[str, Any]:
+        """The totals of the run."""
+
+    def items(self, limit: int) -> Iterator[dict[str, Any]]:
+        """The first rows of the items."""
+
+
+def reader(settings: Settings) -> beam.PTransform[Any, Any]:
+    """Reads the items from where the settings say."""
+    if is_bigquery(settings.input):
+        return ReadBigQueryItems(settings.input, method=settings.read_method, temp_dataset=settings.temp_dataset)
+    return ReadItems(settings.input)
+
+
+def output_place(settings: Settings, run_id: str) -> OutputPlace:
+    """Where the settings say that the results go."""
+    if not is_bigquery(settings.output):
+        return _Folder(settings)
+    return _Tables(settings, Run(run_id=run_id, started_at=datetime.now(UTC), run_date=settings.run_date))
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    settings: Settings
+
+    def write(
+        self, dag: Dag, results: Results, unreadable: PCollection[Any], summary: PCollection[dict[str, Any]]
+    ) -> None:
+        results | "Write" >> WriteResults(
+            dag, self.settings.output, unreadable=unreadable, num_shards=self.settings.shards
+        )
+        texts = summary | "To JSON" >> beam.Map(json.dumps, indent=2)
+        path = FileSystems.join(self.settings.output, "summary")
+        texts | "Write summary" >> beam.io.WriteToText(path, file_name_suffix=".json", shard_name_template="")
+
+    def summary(self) -> dict[str, Any]:
+        with FileSystems.open(FileSystems.join(self.settings.output, "summary.json")) as file:
+            found: dict[str, Any] = json.loads(file.read())
+        return found
+
+    def items(self, limit: int) -> Iterator[dict[str, Any]]:
+        pattern = FileSystems.join(self.settings.output, "items*.parquet")
+        for found in sorted(FileSystems.match([pattern])[0].metadata_list, key=lambda metadata: str(metadata.path)):
+            with FileSystems.open(found.path) as file:
+                rows = pq.read_table(file).slice(0, limit).to_pylist()
+            limit -= len(rows)
+            yield from rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    settings: Settings
+    run: Run
+
+    def write(
+        self, dag: Dag, results: Results, unreadable: PCollection[Any], summary: PCollection[dict[str, Any]]
+    ) -> None:
+        results | "Write" >> WriteBigQueryResults(
+            dag,
+            self.settings.output,
+            run=self.run,
+            unreadable=unreadable,
+            summary=summary,
+            method=self.settings.write_method,
+            rerun=self.settings.rerun,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        [row] = self._rows(RUNS_TABLE, 1, "run_started_at DESC")
+        found: dict[str, Any] = row["summary"]
+        return found
+
+    def items(self, limit: int) -> Iterator[dict[str, Any]]:
+        yield from self._rows("items", limit, "id")
+
+    def _rows(self, table: str, limit: int, order_by: str) -> list[dict[str, Any]]:
+        return run_rows(parse_destination(self.settings.output), table, self.run.run_id, limit, order_by)

@@ -1,0 +1,109 @@
+"""`llmdag-boot`: what it does before it becomes a worker, against the services of a runner."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from runner_services import RunnerServices
+
+from engines.pipeline_run import ROOT
+
+PATIENCE_SECONDS = 120
+
+
+def boot(runner: RunnerServices, folder: Path, worker_id: str = "worker-1") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "beam_llmdag.boot", *runner.arguments(worker_id), f"--semi_persist_dir={folder}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+
+
+def sdist(name: str, module: str) -> bytes:
+    """A package of one module, as `--setup_file` stages it."""
+    files = {
+        "setup.py": f"from setuptools import setup; setup(name='{name}', py_modules=['{name}'])",
+        f"{name}.py": module,
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-0/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("told", "worker_id"), [(True, "'worker[7]'"), (False, "worker[7]")], ids=["as Prism calls it", "as Flink calls it"]
+)
+def test_a_worker_connects_under_the_name_that_the_runner_knows_it_by(
+    told: bool, worker_id: str, tmp_path: Path
+) -> None:
+    """Prism 2.77 puts quotes around the name and tells its endpoints, Flink's runner gives them as arguments."""
+    with RunnerServices(told=told) as runner:
+        done = boot(runner, tmp_path, worker_id)
+    assert (done.returncode, runner.connected) == (0, ["worker[7]"])
+    assert any("booted" in line for line in runner.log), "the worker knows the job's options and logs to the runner"
+
+
+def test_staged_packages_are_installed_for_this_worker_and_nobody_else(tmp_path: Path) -> None:
+    files = {
+        "workflow.tar.gz": sdist("from_setup_file", "x = 1"),
+        "extra_packages.txt": b"extra-0.tar.gz\n",
+        "extra-0.tar.gz": sdist("from_extra_package", "x = 2"),
+        "requirements.txt": b"from_requirements\n",
+        "from_requirements-0.tar.gz": sdist("from_requirements", "x = 3"),
+        "notes.bin": b"\0\1",
+    }
+    with RunnerServices(files) as runner:
+        done = boot(runner, tmp_path)
+    assert (done.returncode, runner.connected) == (0, ["worker-1"]), done.stderr
+    [folder] = tmp_path.glob("llmdag-worker-*")
+    assert {path.name for path in (folder / "site").glob("*.py")} == {
+        "from_setup_file.py",
+        "from_extra_package.py",
+        "from_requirements.py",
+    }
+    assert (folder / "staged" / "notes.bin").read_bytes() == b"\0\1"
+    tried = [sys.executable, "-c", "import from_setup_file"]
+    assert subprocess.run(tried, capture_output=True, check=False).returncode == 1
+
+
+def test_a_package_that_cannot_be_installed_is_named_in_the_runners_log(tmp_path: Path) -> None:
+    with RunnerServices({"workflow.tar.gz": sdist("broken", "x = 1")[:100]}) as runner:
+        done = boot(runner, tmp_path)
+    assert (done.returncode, runner.connected) == (1, [])
+    [logged] = [line for line in runner.log if "pip could not install" in line]
+    assert "workflow.tar.gz" in logged
+    assert "setuptools" in logged
+    assert logged in done.stderr
+
+
+def test_a_staged_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    with RunnerServices({"../escaped": b"x"}) as runner:
+        done = boot(runner, tmp_path / "own")
+    assert done.returncode == 1
+    assert "'../escaped', which is no plain name" in done.stderr
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_runner_that_does_not_answer_is_named() -> None:
+    command = [sys.executable, "-m", "beam_llmdag.boot", "--id=1", "--provision_endpoint=127.0.0.1:1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert done.returncode == 1
+    assert "no answer from the runner at 127.0.0.1:1" in done.stderr
+
+
+def test_folders_of_workers_that_have_ended_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:
+    for name in ("ended", "runs"):
+        (tmp_path / f"llmdag-worker-{name}").mkdir()
+        (tmp_path / f"llmdag-worker-{name}" / "in-use").touch()
+    with (tmp_path / "llmdag-worker-runs" / "in-use").open() as lock, RunnerServices() as runner:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        boot(runner, tmp_path)
+    assert not (tmp_path / "llmdag-worker-ended").exists()
+    assert (tmp_path / "llmdag-worker-runs").exists()

@@ -1,0 +1,33 @@
+"""What is imported when: Beam takes two seconds, a vendor's SDK one."""
+
+import subprocess
+import sys
+
+SLOW = ("apache_beam", "anthropic", "openai", "google.genai", "aiohttp", "jsonschema", "genai_prices")
+
+
+def imported_by(program: str) -> set[str]:
+    """Those of `SLOW` that a process has after `program`."""
+    told = f"{program}\nimport sys\nprint(*(name for name in {SLOW} if name in sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_importing_the_package_imports_neither_beam_nor_an_sdk():
+    assert imported_by("import beam_llmdag") == set()
+
+
+def test_declaring_and_explaining_a_dag_imports_no_sdk():
+    program = """
+from typing import Literal
+from beam_llmdag import Dag, Model
+
+model = Model("anthropic:claude-haiku-4-5", fallbacks=["openai:gpt-5-mini", "google:gemini-3-flash"])
+dag = Dag("reviews", model=model)
+dag.dimension(lambda item: item.content, name="mood", output=Literal["good", "bad"])
+dag.explain()
+"""
+    assert imported_by(program) == set()
+
+
+def test_the_public_names_that_need_beam_bring_it_along():
+    assert "apache_beam" in imported_by("from beam_llmdag import LLMDag")
