@@ -14,11 +14,11 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-__all__ = ["check_settings", "is_dataflow", "is_only_described", "set_dataflow_defaults"]
+__all__ = ["MOST_WORKERS", "check_settings", "is_dataflow", "is_only_described", "set_dataflow_defaults"]
 
 MOST_WORKERS = 10
-HARNESS_THREADS = 4
-ONE_PROCESS = "no_use_multiple_sdk_containers"
+_HARNESS_THREADS = 4
+_ONE_PROCESS = "no_use_multiple_sdk_containers"
 _PROCESS_PER_CPU = "use_multiple_sdk_containers"
 _SETUP_FILE = Path(__file__).parent.parent / "setup.py"
 
@@ -66,9 +66,9 @@ def set_dataflow_defaults(options: PipelineOptions, setup_file: Path = _SETUP_FI
     """
     worker, debug, setup = (options.view_as(kind) for kind in (WorkerOptions, DebugOptions, SetupOptions))
     worker.max_num_workers = worker.max_num_workers or worker.num_workers or MOST_WORKERS
-    if not {ONE_PROCESS, _PROCESS_PER_CPU} & set(debug.experiments or ()):
-        debug.add_experiment(ONE_PROCESS)
-    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or HARNESS_THREADS
+    if not {_ONE_PROCESS, _PROCESS_PER_CPU} & set(debug.experiments or ()):
+        debug.add_experiment(_ONE_PROCESS)
+    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or _HARNESS_THREADS
     if worker.sdk_container_image or setup.setup_file or setup.extra_packages or setup.requirements_file:
         return
     if not setup_file.is_file():

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from pipelines import category_analysis, review_analysis
+from pipelines.dataflow import MOST_WORKERS
 from pipelines.options import options_of, options_parser
 
 __all__ = ["PIPELINES", "metadata", "metadata_text"]
@@ -36,13 +37,23 @@ _HELP = {
     "model": "cloud (a cheap model for the first step, a stronger one with a fallback of another vendor for the rest) "
     "or provider:name for all; default: cloud",
 }
-_IMAGE = {
-    "name": "sdk_container_image",
-    "label": "Sdk container image",
-    "helpText": "image of the workers: the one that this template was built from",
-    "isOptional": False,
-    "regexes": [r"^\S+$"],
-}
+_OF_BEAM = (
+    {
+        "name": "sdk_container_image",
+        "label": "Sdk container image",
+        "helpText": "image of the workers: the one that this template was built from",
+        "isOptional": False,
+        "regexes": [r"^\S+$"],
+    },
+    {
+        "name": "max_num_workers",
+        "label": "Max num workers",
+        "helpText": f"most workers, among which limits per minute are divided; default: {MOST_WORKERS}",
+        "isOptional": True,
+        "regexes": [r"^[1-9]\d*$"],
+    },
+)
+"""Options of Beam that matter here, as parameters: so they are in the options of the program that makes the job."""
 
 
 def metadata(pipeline: ModuleType) -> dict[str, Any]:
@@ -52,7 +63,7 @@ def metadata(pipeline: ModuleType) -> dict[str, Any]:
     return {
         "name": name,
         "description": (pipeline.__doc__ or "").partition("\n")[0],
-        "parameters": [*(_parameter(option) for option in options), _IMAGE],
+        "parameters": [*(_parameter(option) for option in options), *_OF_BEAM],
     }
 
 

@@ -33,7 +33,7 @@ def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleTy
     parameters = {parameter["name"]: parameter["isOptional"] for parameter in metadata(pipeline)["parameters"]}
     options = {option.dest: not option.required for option in options_of(options_parser(""))}
     del options["summary"], options["show"], options["store"]
-    assert parameters == {**options, "sdk_container_image": False}
+    assert parameters == {**options, "sdk_container_image": False, "max_num_workers": True}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleTy
         ("rerun", ["append", "replace"], ["Append", "delete"]),
         ("shards", ["0", "12"], ["-1", "two", "1.5"]),
         ("key_secrets", [SECRET, f"{SECRET},{SECRET}", f"{SECRET} {SECRET}"], ["anthropic=sk-ant-key", SECRET[:-7]]),
+        ("max_num_workers", ["1", "20"], ["0", "many"]),
         ("sdk_container_image", ["europe-docker.pkg.dev/p/r/worker:1"], ["", "two words"]),
     ],
 )
