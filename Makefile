@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GCP := .venvs/gcp
 PRISM := .tools/prism
+BEAM_JAVA := .tools/beam-java
 
 .PHONY: demo flink-demo engines test test-gcp check bench bench-peers bench-docs install clean redis
 
@@ -30,7 +31,7 @@ flink-demo: $(STAMP)
 engines: $(STAMP) $(PRISM)
 	@$(BIN)/python -m engines.table
 
-test: $(STAMP) $(PRISM) redis
+test: $(STAMP) $(PRISM) $(BEAM_JAVA) redis
 	$(BIN)/python -m pytest
 
 # A Redis server for the tests of shared limits, from Debian's package where that can be installed.
@@ -58,6 +59,12 @@ $(PRISM):
 	    echo "building Prism (two minutes, once) …"; \
 	    GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; \
 	else echo "no Go: the tests with Prism will skip"; fi
+
+# Beam's Java SDK, for the test that Java reads our rows.
+$(BEAM_JAVA): tests/io/java/pom.xml
+	@if command -v mvn > /dev/null && command -v java > /dev/null; then \
+	    mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$@ && touch $@; \
+	else echo "no Java or Maven: the test with Java will skip"; fi
 
 # Style, types, layers, and every example of the README run.
 check: $(STAMP)

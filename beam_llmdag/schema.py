@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -55,8 +56,8 @@ class Output:
         self._has_maps = has_maps(self.schema)
         self._inner_schema = self.schema["properties"][_WRAPPER] if self._wrapped else self.schema
 
-    def __reduce__(self) -> tuple[type[Output], tuple[Any]]:
-        return (Output, (self.declared,))
+    def __reduce__(self) -> tuple[Callable[[Any], Output], tuple[Any]]:
+        return (_known_output if isinstance(self.declared, type) else Output, (self.declared,))
 
     @property
     def is_text(self) -> bool:
@@ -170,6 +171,12 @@ class Output:
             return self._adapter.json_schema(mode="validation")
         except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing
             raise _no_output(declared, str(error).partition("\n")[0]) from None
+
+
+@lru_cache(maxsize=128)
+def _known_output(declared: type) -> Output:
+    """The same `Output` for a class every time: it takes milliseconds, and a graph is unpickled once per step."""
+    return Output(declared)
 
 
 def _no_output(declared: Any, reason: str) -> GraphError:

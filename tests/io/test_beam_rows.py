@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +66,7 @@ def dag() -> Dag:
     return dag
 
 
+BEAM_JAVA = Path(__file__).parents[2] / ".tools" / "beam-java"
 ITEMS = [{"id": "007", "content": "fine", "stars": 5}, {"id": "8", "content": "bad"}]
 
 
@@ -187,15 +187,12 @@ def test_schema_aware_transforms_take_the_rows(dag: Dag) -> None:
     assert sorted((row.dimension, row.calls) for row in kept.rows if row.dimension == "overview") == [("overview", 1)]
 
 
-@pytest.mark.skipif(
-    "BEAM_JAVA_CLASSPATH" not in os.environ, reason="BEAM_JAVA_CLASSPATH names no jars of Beam for Java"
-)
+@pytest.mark.skipif(not BEAM_JAVA.is_dir(), reason="no jars of Beam's Java SDK in .tools/beam-java: make test")
 def test_java_reads_the_rows(dag: Dag, tmp_path: Path) -> None:
-    """The class path is that of `org.apache.beam:beam-sdks-java-core`: `mvn dependency:build-classpath`."""
     coder, rows = coded(dag, lambda made: made.items)
     (tmp_path / "schema").write_bytes(coder.schema.SerializeToString())
     (tmp_path / "row").write_bytes(next(row for row in rows if b"007" in row))
-    java = ["java", "-cp", os.environ["BEAM_JAVA_CLASSPATH"], str(Path(__file__).parent / "ReadRow.java")]
+    java = ["java", "-cp", f"{BEAM_JAVA}/*", str(Path(__file__).parent / "java" / "ReadRow.java")]
     done = subprocess.run([*java, tmp_path / "schema", tmp_path / "row"], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [
         *("007", "{stars=5}", "ok", "1", "good", "0.5", "[a, ü]", "{mon=3}", str(2**40), "null")
