@@ -30,6 +30,8 @@ Stop = Literal["end", "length", "refusal"]
 LimitKind = Literal["requests", "input_tokens", "output_tokens", "tokens"]
 
 _SPEC = re.compile(r"[^\s:]+:\S+(?: +\S+)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_VERSION = re.compile(r"projects/[\w.:-]+/secrets/[\w-]+/versions/[\w-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class Model:
         input_tokens_per_minute: most input tokens, in the same way; estimated before a call, corrected after.
         output_tokens_per_minute: most output tokens, in the same way.
         base_url: another server that speaks the provider's protocol.
-        api_key_env: environment variable that holds the key on the worker; None for the vendor's usual one.
+        api_key_env: where the key is on the worker: an environment variable, or the full name of a version of a secret
+            in Google Cloud's Secret Manager, `"projects/<project>/secrets/<name>/versions/latest"`, which the worker
+            reads at its first call. None for the vendor's usual variable.
         extra_body: more fields of the request's JSON body, sent as they are.
     """
 
@@ -97,6 +101,12 @@ class Model:
             raise GraphError(
                 f"model {self.spec!r}: effort is one of {', '.join(get_args(Effort))}, not {self.effort!r}"
             )
+        if not (self.api_key_env is None or self.api_key_secret or _VARIABLE.fullmatch(self.api_key_env)):
+            raise GraphError(
+                f"model {self.spec!r}: api_key_env is the name of an environment variable or of a secret's version, "
+                "'projects/<project>/secrets/<name>/versions/latest'. What is there is neither; it is not shown, "
+                "because it may be a key"
+            )
         object.__setattr__(self, "fallbacks", tuple(as_model(fallback) for fallback in self.fallbacks))
         object.__setattr__(self, "extra_body", dict(self.extra_body))
 
@@ -109,6 +119,12 @@ class Model:
     def name(self) -> str:
         """The part of `spec` after the first colon: the vendor's name of the model."""
         return self.spec.partition(":")[2]
+
+    @property
+    def api_key_secret(self) -> str | None:
+        """`api_key_env`, if it names a secret in Secret Manager; else None."""
+        named = self.api_key_env
+        return named if named is not None and _SECRET_VERSION.fullmatch(named) else None
 
     def chain(self) -> tuple[Model, ...]:
         """This model and its fallbacks, each once and without fallbacks, in the order in which they are asked."""

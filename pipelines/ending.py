@@ -17,6 +17,7 @@ from beam_llmdag.report.table import summary_table
 from beam_llmdag.transforms.llm_dag import LLMDag
 from beam_llmdag.transforms.summary import Summarise
 from beam_llmdag.worker import this_worker
+from pipelines.dataflow import is_only_described
 from pipelines.models import Models
 from pipelines.options import Settings
 from pipelines.places import OutputPlace, output_place
@@ -37,6 +38,9 @@ def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models,
     with ProgressLine(this_worker().progress(run_id).line, show=True):
         result = pipeline.run()
         result.wait_until_finish()
+    if is_only_described(pipeline.options):
+        print(f"results, when the job has run: {settings.output}")
+        return result
     _show(place, settings)
     return result
 

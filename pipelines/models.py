@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from beam_llmdag.errors import GraphError
 from beam_llmdag.io.bigquery_names import is_bigquery
 from beam_llmdag.model import Model
 from beam_llmdag.providers.gguf import DEFAULT_MODEL
@@ -45,7 +46,7 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
     gold answers that lie beside the input file, if there are any, and makes up answers that fit the schema if not.
 
     Raises:
-        GraphError: a name is no model.
+        GraphError: a name is no model, or a secret is for none of them.
     """
     if settings.model != "simulated":
         yield _models(settings)
@@ -70,11 +71,23 @@ def _models(settings: Settings) -> Models:
     last = settings.fallback_model or fallback
     fallbacks = [_model(last)] if last else []
     first_model, main_model = _model(settings.filter_model or first), _model(main)
-    return Models(
-        first=replace(first_model, fallbacks=fallbacks),
-        main=replace(main_model, fallbacks=fallbacks),
-        store=settings.store,
-    )
+    chosen = [replace(model, fallbacks=fallbacks) for model in (first_model, main_model)]
+    vendors = {_vendor(model) for each in chosen for model in each.chain()}
+    for vendor in settings.key_secrets:
+        if vendor not in vendors:
+            raise GraphError(f"--key-secrets names {vendor!r}, but the models are of {', '.join(sorted(vendors))}")
+    first_model, main_model = (_with_secrets(model, settings.key_secrets) for model in chosen)
+    return Models(first=first_model, main=main_model, store=settings.store)
+
+
+def _vendor(model: Model) -> str:
+    return model.provider.partition("-")[0]
+
+
+def _with_secrets(model: Model, secrets: Mapping[str, str]) -> Model:
+    """`model` and its fallbacks, with their keys in Secret Manager where `secrets` says so."""
+    fallbacks = [_with_secrets(fallback, secrets) for fallback in model.chain()[1:]]
+    return replace(model, api_key_env=secrets.get(_vendor(model)), fallbacks=fallbacks)
 
 
 def _model(name: str) -> Model:
@@ -84,7 +97,7 @@ def _model(name: str) -> Model:
 
 def _simulated(model: Model, simulator: Simulator) -> Model:
     """`model` and its fallbacks, answered by the simulator; a local one stays what it is."""
-    vendor = model.provider.partition("-")[0]
+    vendor = _vendor(model)
     if vendor == "local":
         return model
     return replace(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import get_args
 
@@ -13,9 +15,10 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from beam_llmdag.io.bigquery_client import Rerun
 from beam_llmdag.io.bigquery_read import ReadMethod
 from beam_llmdag.io.bigquery_rows import WriteMethod
+from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
 from pipelines.runner_options import with_runner_defaults
 
-__all__ = ["Settings", "parse_settings"]
+__all__ = ["Settings", "options_of", "options_parser", "parse_settings"]
 
 _DEFAULT_RUNNER = "FnApiRunner"  # in this process; "DirectRunner" would first try to download another one
 
@@ -33,6 +36,7 @@ class Settings:
         summary: JSON file for the run's totals, beside the one in `output`; None for none.
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
+        key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
         store: file of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
         run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
@@ -50,6 +54,7 @@ class Settings:
     summary: str | None = None
     show: int = 0
     shards: int = 1
+    key_secrets: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     run_id: str | None = None
     run_date: date | None = None
@@ -59,12 +64,8 @@ class Settings:
     temp_dataset: str | None = None
 
 
-def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settings, PipelineOptions]:
-    """The settings in `argv` (by default the command line's), and Beam's options from the rest of it.
-
-    Raises:
-        SystemExit: an option is missing or wrong; argparse has said which.
-    """
+def options_parser(description: str) -> argparse.ArgumentParser:
+    """The parser of the pipelines' own options."""
     # Without abbreviations: `--in` of a runner's own option must not be taken for ours.
     parser = argparse.ArgumentParser(
         description=description, epilog="All other options are Beam's, for example --runner.", allow_abbrev=False
@@ -96,11 +97,58 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
     _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
-    own, beam_args = parser.parse_known_args(argv)
+    parser.add_argument(
+        "--key-secrets",
+        type=_key_secrets,
+        default={},
+        metavar="VENDOR=SECRET,…",
+        help="secrets in Google's Secret Manager with the keys, read by the workers, for example "
+        "anthropic=projects/my-project/secrets/anthropic/versions/latest; "
+        "default: the environment variables of the workers",
+    )
+    return parser
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The options of a parser, without `--help`."""
+    return [action for action in parser._actions if action.option_strings and action.dest != "help"]
+
+
+def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settings, PipelineOptions]:
+    """The settings in `argv` (by default the command line's), and Beam's options from the rest of it.
+
+    Raises:
+        SystemExit: an option is missing or wrong; argparse has said which.
+    """
+    parser = options_parser(description)
+    own, beam_args = parser.parse_known_args(_with_hyphens(parser, sys.argv[1:] if argv is None else argv))
     options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER
+    if is_dataflow(options):
+        try:
+            check_settings(own.model, own.store)
+            set_dataflow_defaults(options)
+        except ValueError as error:
+            parser.error(str(error))
     return Settings(**vars(own)), options
+
+
+def _with_hyphens(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """`argv` with our options in our spelling: Beam's own have `_`, and so have the parameters of a Flex Template."""
+    ours = {f"--{action.dest}": action.option_strings[0] for action in options_of(parser)}
+    parts = [argument.partition("=") for argument in argv]
+    return [f"{ours.get(name, name)}{sign}{value}" for name, sign, value in parts]
+
+
+def _key_secrets(text: str) -> dict[str, str]:
+    secrets = dict(part.partition("=")[::2] for part in re.split(r"[,\s]+", text.strip()) if part)
+    for vendor, secret in secrets.items():
+        if not re.fullmatch(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+", secret):
+            raise argparse.ArgumentTypeError(
+                f"the secret for {vendor!r} is written as projects/<project>/secrets/<name>/versions/latest"
+            )
+    return secrets
 
 
 def _add_bigquery(group: argparse._ArgumentGroup) -> None:

@@ -42,6 +42,27 @@ def test_a_wrong_setting_is_an_error(settings: dict[str, Any], message: str) -> 
     assert str(info.value) == message
 
 
+@pytest.mark.parametrize("name", [None, "TEAM_KEY", "_KEY2"])
+def test_a_key_may_be_in_a_variable_of_the_environment(name: str | None) -> None:
+    assert Model("a:b", api_key_env=name).api_key_secret is None
+
+
+@pytest.mark.parametrize("version", ["projects/shop/secrets/key/versions/latest", "projects/1/secrets/k_1/versions/7"])
+def test_a_key_may_be_in_a_version_of_a_secret(version: str) -> None:
+    assert Model("a:b", api_key_env=version).api_key_secret == version
+
+
+@pytest.mark.parametrize("given", ["sk-ant-api03-abc", "projects/shop/secrets/key", "", "KEY=1", "two words"])
+def test_a_key_in_place_of_its_name_is_an_error_that_does_not_show_it(given: str) -> None:
+    with pytest.raises(GraphError) as info:
+        Model("a:b", api_key_env=given)
+    assert str(info.value) == (
+        "model 'a:b': api_key_env is the name of an environment variable or of a secret's version, "
+        "'projects/<project>/secrets/<name>/versions/latest'. What is there is neither; it is not shown, because it "
+        "may be a key"
+    )
+
+
 def test_a_chain_is_the_model_and_its_fallbacks_in_order() -> None:
     model = Model("a:1", fallbacks=[Model("a:2", fallbacks=["a:3", "a:1"]), "a:4", "a:2"])
     assert [m.spec for m in model.chain()] == ["a:1", "a:2", "a:3", "a:4"]

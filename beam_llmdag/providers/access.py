@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Model
+from beam_llmdag.providers.secret_manager import SECRETS, Secrets
 
 __all__ = ["Access"]
 
@@ -16,19 +18,23 @@ _SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Address and key of a model, read from the environment of the process that calls it, at the time of the call.
+    """Address and key of a model, read by the process that calls it, at the time of the call.
+
+    Both are in its environment, or the key is in Secret Manager; then `read_secret` comes before all that needs it.
 
     Args:
         model: its `base_url` and `api_key_env` come before the vendor's usual variables.
         key_variables: the vendor's usual variables for the key; the first that is set counts.
         url_variable: the vendor's usual variable for another address.
         fixed_key: a key that is not from the environment (of a server in this process).
+        secrets: the secrets of the process.
     """
 
     model: Model
     key_variables: tuple[str, ...]
     url_variable: str
     fixed_key: str | None = None
+    secrets: Secrets = SECRETS
 
     @property
     def endpoint(self) -> str | None:
@@ -40,10 +46,27 @@ class Access:
         """Environment variables that may hold the key, in the order in which they are read."""
         return (self.model.api_key_env,) if self.model.api_key_env else self.key_variables
 
+    @property
+    def lacks_secret(self) -> bool:
+        """Whether the key is in Secret Manager and has not been read."""
+        secret = self.model.api_key_secret
+        return not self.fixed_key and secret is not None and self.secrets.known(secret) is None
+
+    async def read_secret(self) -> None:
+        """Reads the key from Secret Manager, in a thread.
+
+        Raises:
+            CallError: see `Secrets.read`.
+        """
+        if self.model.api_key_secret is not None:
+            await asyncio.to_thread(self.secrets.read, self.model.api_key_secret)
+
     def key(self) -> str | None:
         """The key in use; None if there is none."""
         if self.fixed_key:
             return self.fixed_key
+        if self.model.api_key_secret is not None:
+            return self.secrets.known(self.model.api_key_secret)
         return next((key for name in self.variables if (key := os.environ.get(name, "").strip())), None)
 
     def key_to_send(self) -> str:

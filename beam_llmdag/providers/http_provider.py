@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,6 +42,7 @@ class HttpProvider(ABC):
         self.access = access
         self._clock = clock or SystemClock()
         self._key_filter: KeyFilter | None = None
+        self._secret: asyncio.Task[None] | None = None
 
     @property
     def endpoint(self) -> str | None:
@@ -61,6 +63,8 @@ class HttpProvider(ABC):
 
     async def answer(self, request: Request) -> Answer:
         """See `Provider`."""
+        if self.access.lacks_secret:
+            await self._read_secret()
         reply = await self._send(request)
         usage = self._usage(reply.body) if isinstance(reply.body, Mapping) else None
         if reply.status >= 400 or error_in(reply.body) is not None:
@@ -77,6 +81,12 @@ class HttpProvider(ABC):
             self._key_filter.remove()
             self._key_filter = None
         await self._close_client()
+
+    async def _read_secret(self) -> None:
+        """Reads the key, once for all calls that wait for it; a call that is given up takes it from nobody else."""
+        if self._secret is None or self._secret.done():
+            self._secret = asyncio.create_task(self.access.read_secret())
+        await asyncio.shield(self._secret)
 
     def _key_to_send(self) -> str:
         """The key for a new client; from now on it is kept out of the SDK's log lines."""

@@ -7,6 +7,7 @@ import json
 import logging
 import pickle
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,15 @@ def test_a_missing_key_names_the_variable_and_sends_nothing(api, monkeypatch):
     error = api.failure()
     assert (error.error_class, error.sent) == ("auth", False)
     assert api.key_variable in error.message
+
+
+@pytest.mark.skipif(find_spec("google.cloud") is not None, reason="Google's client library is installed")
+def test_a_key_in_secret_manager_needs_the_extra_gcp(api, simulator):
+    secret = "projects/shop/secrets/key/versions/latest"
+    error = api.failure(simulator, api_key_env=secret)
+    assert (error.error_class, error.sent) == ("auth", False)
+    assert error.message == f"no key from Secret Manager, {secret}: install 'beam-llmdag[gcp]' on the worker"
+    assert simulator.requests == []
 
 
 def test_a_server_of_one_s_own_may_need_no_key(api, simulator, monkeypatch):
