@@ -70,7 +70,13 @@ class ModelFile(_Part):
     attempts: int = 4
     """Tries per request, the first included."""
     max_in_flight: int | None = None
-    """Calls in flight per worker process."""
+    """Most calls in flight, of all worker processes together."""
+    requests_per_minute: int | None = None
+    """Most requests within any 60 seconds, of all worker processes together."""
+    input_tokens_per_minute: int | None = None
+    """Most input tokens, in the same way."""
+    output_tokens_per_minute: int | None = None
+    """Most output tokens, in the same way."""
     base_url: str | None = None
     """Another server that speaks the provider's protocol."""
     api_key_env: str | None = None
