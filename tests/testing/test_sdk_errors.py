@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
@@ -139,6 +140,9 @@ def test_a_hanging_request_is_closed_by_the_client_at_its_timeout(sdk, name):
     """errors-07-server-that-never-answers: a time-out that really cancels closes the connection."""
     with Simulator(lambda request: Reply(hang=True)) as sim:
         caught(sdk, sim, name, timeout_seconds=0.3)
+        deadline = time.monotonic() + 10
+        while sim.requests[0].closed_by_client_at is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # the server hears of it a moment later
         (seen,) = sim.requests
         assert seen.finished_at is None
         assert seen.closed_by_client_at is not None
