@@ -86,7 +86,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     pipeline = beam.Pipeline(options=PipelineOptions(beam_args))
     ticks = pipeline | "Tick" >> _ticks(asked.source, asked.interval_ms / 1000, asked.items)
     keyed = ticks | "Key" >> beam.Map(lambda _tick: (0, 0)).with_output_types(tuple[int, int])
-    items = keyed | "Number" >> beam.ParDo(_Number(asked.items)) | "Spread" >> beam.Reshuffle()
+    items = keyed | "Number" >> beam.ParDo(_Number(asked.items))
     results = items | "Analyse" >> LLMDag(dag, store=asked.store or False)
     results.items | "Append" >> beam.Map(_append, asked.output)
     result = pipeline.run()

@@ -165,6 +165,8 @@ class Gate:
         elif error.error_class in _OVERLOAD:
             self._ceiling.cut(ticket.sent_at, self._in_flight, now)
             self._pause(error.retry_after_seconds, now)
+        elif error.http_status is not None:  # an answer, if only a no: the rate was not too high
+            self._pace.accept(now - ticket.sent_at)
         if usage is not None and self._buckets:
             self._correct(ticket, usage)
         if limits:

@@ -243,3 +243,25 @@ def test_a_cancelled_wait_gives_its_place_to_the_next():
         return [type(reply).__name__ for reply in replies], len(provider.requests)
 
     assert asyncio.run(run()) == (["Reply", "CancelledError", "Reply"], 2)
+
+
+def test_a_request_that_the_vendor_rejects_was_let_in_all_the_same():
+    """Three 429s, a 400 and three 429s are not six in a row: nobody else waits."""
+    clock = FakeClock()
+    gate = gate_of(Limits(), Model("scripted:a"), clock=clock)
+    told = [None, "rate_limited", *["rate_limited"] * 2, "bad_request", *["rate_limited"] * 2]
+
+    async def run() -> float:
+        tickets = [await gate.enter(0.0) for _ in told]
+        clock.advance(1.0)
+        for ticket, kind in zip(tickets, told, strict=True):
+            error = None if kind is None else failed(kind, http_status=429 if kind == "rate_limited" else 400)
+            gate.learn(ticket, error, None, ())
+            gate.leave(ticket)
+        before = clock.monotonic()
+        for ticket in [await gate.enter(0.0)]:
+            gate.learn(ticket, failed("rate_limited", http_status=429, retry_after_seconds=60.0), None, ())
+            gate.leave(ticket)
+        return (await gate.enter(0.0)).sent_at - before
+
+    assert asyncio.run(run()) < 10
