@@ -141,7 +141,7 @@ class Attempts:
             await keep(outcome)
             return outcome
         finally:
-            gate.leave(ticket)
+            gate.leave()
 
     def _reason_not_to(self, model: Model) -> Outcome | None:
         """What stands for the call if it is not to be made."""

@@ -33,7 +33,7 @@ _UNCOUNTED = Demand()
 
 @dataclass(slots=True)
 class Ticket:
-    """A call that was let through, and must be given back with `Gate.leave`.
+    """A call that was let through, and must be followed by `Gate.leave`.
 
     Attributes:
         number: of the call, counted up per gate.
@@ -137,9 +137,8 @@ class Gate:
                 return self._admit(demand, now)
         return await self._stand_in_line(demand)
 
-    def leave(self, ticket: Ticket) -> None:
-        """The call has ended, whatever came of it."""
-        del ticket
+    def leave(self) -> None:
+        """A call that was let through has ended, whatever came of it."""
         self._in_flight -= 1
         if self._waiting:
             self._let_in()
@@ -215,8 +214,8 @@ class Gate:
         except asyncio.CancelledError:
             if waiting.admitted.cancelled():
                 self._let_in()  # it may have been the first in line
-            else:
-                self.leave(waiting.admitted.result())
+            elif waiting.admitted.exception() is None:
+                self.leave()
             raise
 
     def _let_in(self) -> None:
@@ -281,7 +280,7 @@ class Gate:
         ticket = self._admit(first.demand, self._clock.monotonic(), shared=True)
         if first.admitted.done():
             self.give_back(ticket)
-            self.leave(ticket)
+            self.leave()
         else:
             first.admitted.set_result(ticket)
 

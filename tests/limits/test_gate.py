@@ -54,7 +54,7 @@ def test_all_who_use_a_model_share_the_lowest_limit_that_one_of_them_names():
         for _ in range(10):
             await asyncio.sleep(0)
         in_line = not line.done()
-        gate.leave(tickets[0])
+        gate.leave()
         return in_line, [ticket.sent_at for ticket in (*tickets, await line)]
 
     assert asyncio.run(run()) == (True, pytest.approx([0, 1, 2, 3]))
@@ -66,7 +66,7 @@ def run_through(gate: Gate, calls: int, clock: FakeClock, input_tokens: float = 
     async def call() -> float:
         ticket = await gate.enter(input_tokens)
         gate.learn(ticket, None, used, ())
-        gate.leave(ticket)
+        gate.leave()
         return ticket.sent_at
 
     async def run() -> list[float]:
@@ -147,10 +147,10 @@ def test_who_came_first_goes_first():
         order: list[int] = []
 
         async def call(number: int) -> None:
-            ticket = await gate.enter(0.0)
+            await gate.enter(0.0)
             order.append(number)
             await asyncio.sleep(0)
-            gate.leave(ticket)
+            gate.leave()
 
         await asyncio.gather(*(call(number) for number in range(20)))
         return order
@@ -166,7 +166,7 @@ def test_a_429_holds_back_every_call_of_the_model_for_as_long_as_the_vendor_asks
     async def run() -> tuple[float, float]:
         ticket = await gate.enter(0.0)
         gate.learn(ticket, failed("rate_limited", retry_after_seconds=7.0), None, ())
-        gate.leave(ticket)
+        gate.leave()
         elsewhere = await other.enter(0.0)
         return elsewhere.sent_at, (await gate.enter(0.0)).sent_at
 
@@ -180,8 +180,8 @@ def test_overload_and_time_outs_reduce_the_calls_in_flight():
         tickets = [await gate.enter(0.0) for _ in range(10)]
         for ticket in tickets:
             gate.learn(ticket, failed("overloaded"), None, ())
-        for ticket in tickets:
-            gate.leave(ticket)
+        for _ in tickets:
+            gate.leave()
         tasks = [asyncio.create_task(gate.enter(0.0)) for _ in range(10)]
         await asyncio.sleep(0.01)
         entered = sum(task.done() for task in tasks)
@@ -201,7 +201,7 @@ def test_the_vendors_headers_hold_calls_back_before_there_is_a_429():
     async def run() -> list[float]:
         ticket = await gate.enter(0.0)
         gate.learn(ticket, None, None, (left,))
-        gate.leave(ticket)
+        gate.leave()
         return [(await gate.enter(0.0)).sent_at for _ in range(3)]
 
     assert asyncio.run(run()) == pytest.approx([0, 1, 2])
@@ -214,7 +214,7 @@ def test_a_call_that_was_not_made_gives_back_what_it_took():
     async def run() -> float:
         ticket = await gate.enter(0.0)
         gate.give_back(ticket)
-        gate.leave(ticket)
+        gate.leave()
         return (await gate.enter(0.0)).sent_at
 
     assert asyncio.run(run()) == 0.0
@@ -257,11 +257,11 @@ def test_a_request_that_the_vendor_rejects_was_let_in_all_the_same():
         for ticket, kind in zip(tickets, told, strict=True):
             error = None if kind is None else failed(kind, http_status=429 if kind == "rate_limited" else 400)
             gate.learn(ticket, error, None, ())
-            gate.leave(ticket)
+            gate.leave()
         before = clock.monotonic()
         for ticket in [await gate.enter(0.0)]:
             gate.learn(ticket, failed("rate_limited", http_status=429, retry_after_seconds=60.0), None, ())
-            gate.leave(ticket)
+            gate.leave()
         return (await gate.enter(0.0)).sent_at - before
 
     assert asyncio.run(run()) < 10

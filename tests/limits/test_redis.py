@@ -383,11 +383,13 @@ def test_without_the_server_each_process_goes_by_its_own_part_and_says_so_once(s
     async def use(limits):
         clock = FakeClock()
         gate = gate_of(limits, Model("scripted:a", requests_per_minute=1200), clock, workers=2)
-        gate.leave(await gate.enter(0.0))
+        await gate.enter(0.0)
+        gate.leave()
         server.stop()
         began = clock.monotonic()
         for _ in range(600):  # a minute's: the server is looked for every ten seconds
-            gate.leave(await gate.enter(0.0))
+            await gate.enter(0.0)
+            gate.leave()
         return clock.monotonic() - began
 
     with caplog.at_level(logging.WARNING, logger="beam_llmdag"):
@@ -403,10 +405,12 @@ def test_what_was_counted_for_all_processes_is_no_debt_of_the_own_part(server):
         clock = FakeClock()
         gate = gate_of(limits, Model("scripted:a", requests_per_minute=60_000), clock, workers=1000)
         for _ in range(100):
-            gate.leave(await gate.enter(0.0))
+            await gate.enter(0.0)
+            gate.leave()
         server.stop()
         began = clock.monotonic()
-        gate.leave(await gate.enter(0.0))
+        await gate.enter(0.0)
+        gate.leave()
         return clock.monotonic() - began
 
     assert with_limits(server.url, use) == 0.0
