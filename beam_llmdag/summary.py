@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beam_llmdag.result import Attempt, Failure, Result
-from beam_llmdag.usage import Usage
+from beam_llmdag.usage import TOKEN_KINDS, Usage
 
 __all__ = ["Summary", "Total"]
 
 _NANO = 1_000_000_000
+_SHORT_KINDS = tuple(kind.removesuffix("_tokens") for kind in TOKEN_KINDS)
 
 
 @dataclass(slots=True)
@@ -69,13 +70,7 @@ class Total:
             "skipped": self.skipped,
             "failed": self.failed,
             "store_hits": self.store_hits,
-            "tokens": {
-                "input": self.usage.input_tokens,
-                "output": self.usage.output_tokens,
-                "cache_read": self.usage.cache_read_tokens,
-                "cache_write": self.usage.cache_write_tokens,
-                "reasoning": self.usage.reasoning_tokens,
-            },
+            "tokens": dict(zip(_SHORT_KINDS, self.usage.counts(), strict=True)),
             "cost_usd": self.cost_nano_usd / _NANO,
             "unpriced_calls": self.unpriced_calls,
         }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from operator import add, attrgetter
 
-__all__ = ["Usage"]
+__all__ = ["TOKEN_KINDS", "Usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +29,21 @@ class Usage:
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
 
+    @classmethod
+    def of(cls, counts: Iterable[int]) -> Usage:
+        """The usage with these numbers, in the order of `TOKEN_KINDS`."""
+        return cls(**dict(zip(TOKEN_KINDS, counts, strict=True)))
+
+    def counts(self) -> tuple[int, ...]:
+        """The numbers, in the order of `TOKEN_KINDS`."""
+        numbers: tuple[int, ...] = _COUNTS(self)
+        return numbers
+
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
+        return Usage.of(map(add, self.counts(), other.counts()))
+
+
+TOKEN_KINDS: tuple[str, ...] = tuple(field.name for field in fields(Usage))
+"""The kinds of tokens, as they are called in rows, counters and the ledger."""
+
+_COUNTS = attrgetter(*TOKEN_KINDS)

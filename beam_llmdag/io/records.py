@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -13,11 +13,10 @@ import pyarrow as pa
 from beam_llmdag.io.schemas import FIXED_COLUMNS, is_json_text
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.text import clean_text
-from beam_llmdag.usage import Usage
+from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = ["Record", "cost_record", "failure_record", "global_record", "json_text", "row_record"]
 
-_USAGE = tuple(field.name for field in fields(Usage))
 _INT64 = 2**63
 
 Record = dict[str, Any]
@@ -112,7 +111,7 @@ def _attempt_record(attempt: Attempt) -> Record:
         "http_status": attempt.http_status,
         "request_id": _optional(attempt.request_id),
         "sent": attempt.sent,
-        **(dict.fromkeys(_USAGE) if attempt.usage is None else asdict(attempt.usage)),
+        **(dict.fromkeys(TOKEN_KINDS) if attempt.usage is None else asdict(attempt.usage)),
         "cost_nano_usd": attempt.cost_nano_usd,
     }
 

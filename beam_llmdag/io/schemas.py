@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, cast
 
 import pyarrow as pa
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.usage import Usage
+from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = [
     "COSTS_SCHEMA",
@@ -120,7 +119,7 @@ def globals_schema(schema: JsonSchema | None) -> pa.Schema:
 
 
 def _usage_and_cost() -> list[pa.Field[Any]]:
-    return [*(pa.field(field.name, pa.int64()) for field in fields(Usage)), pa.field("cost_nano_usd", pa.int64())]
+    return [*(pa.field(kind, pa.int64()) for kind in TOKEN_KINDS), pa.field("cost_nano_usd", pa.int64())]
 
 
 def _attempt_fields() -> list[pa.Field[Any]]:

@@ -78,33 +78,6 @@ def _slow_json(plain: list[Any], *, sort_keys: bool) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _usage_plain(usage: Usage | None) -> list[int] | None:
-    if usage is None:
-        return None
-    return [
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.cache_write_1h_tokens,
-        usage.reasoning_tokens,
-    ]
-
-
-def _usage_from(plain: list[int] | None) -> Usage | None:
-    if plain is None:
-        return None
-    read, written, cache_read, cache_write, cache_write_1h, reasoning = plain
-    return Usage(
-        input_tokens=read,
-        output_tokens=written,
-        cache_read_tokens=cache_read,
-        cache_write_tokens=cache_write,
-        cache_write_1h_tokens=cache_write_1h,
-        reasoning_tokens=reasoning,
-    )
-
-
 def _attempt_plain(attempt: Attempt) -> list[Any]:
     return [
         attempt.model,
@@ -112,7 +85,7 @@ def _attempt_plain(attempt: Attempt) -> list[Any]:
         attempt.message,
         attempt.http_status,
         attempt.request_id,
-        _usage_plain(attempt.usage),
+        None if attempt.usage is None else attempt.usage.counts(),
         attempt.cost_nano_usd,
         attempt.sent,
     ]
@@ -126,7 +99,7 @@ def _attempt_from(plain: list[Any]) -> Attempt:
         message=message,
         http_status=http_status,
         request_id=request_id,
-        usage=_usage_from(usage),
+        usage=None if usage is None else Usage.of(usage),
         cost_nano_usd=cost,
         sent=sent,
     )

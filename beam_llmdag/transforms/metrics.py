@@ -8,6 +8,7 @@ from typing import Any
 from apache_beam.metrics.metric import Metrics
 
 from beam_llmdag.result import Attempt, Result
+from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = ["THROTTLED", "DimensionMetrics", "namespace"]
 
@@ -70,11 +71,7 @@ class DimensionMetrics:
         self._waiting.update(int(attempt.waited_seconds * 1000))
         usage = attempt.usage
         if usage is not None:
-            numbers["input_tokens"] += usage.input_tokens
-            numbers["output_tokens"] += usage.output_tokens
-            numbers["cache_read_tokens"] += usage.cache_read_tokens
-            numbers["cache_write_tokens"] += usage.cache_write_tokens
-            numbers["reasoning_tokens"] += usage.reasoning_tokens
+            numbers.update(dict(zip(TOKEN_KINDS, usage.counts(), strict=True)))
         if attempt.cost_nano_usd is None:
             numbers["unpriced_calls"] += 1
         else:

@@ -61,7 +61,9 @@ def test_every_counter_has_its_exact_number_in_both_plans(run: Any) -> None:
     def answers(request: Request) -> Any:
         if request.messages[0].content == "analyze 2":
             return CallError("refused", "no")
-        return answer("fine", 100, 20, cache_read_tokens=40, cache_write_tokens=7, reasoning_tokens=5)
+        return answer(
+            "fine", 100, 20, cache_read_tokens=40, cache_write_tokens=7, cache_write_1h_tokens=3, reasoning_tokens=5
+        )
 
     dag = dag_with(answers, skip_if=lambda item: item.id == "3")
     outcome = run.both(dag, [{"id": str(number), "content": "x"} for number in range(1, 5)])
@@ -74,6 +76,7 @@ def test_every_counter_has_its_exact_number_in_both_plans(run: Any) -> None:
         "output_tokens": 40,
         "cache_read_tokens": 80,
         "cache_write_tokens": 14,
+        "cache_write_1h_tokens": 6,
         "reasoning_tokens": 10,
         "cost_nano_usd": 2 * (53 * 250 + 40 * 25 + 7 * 250 + 20 * 2000),
         "unpriced_calls": 1,

@@ -48,7 +48,8 @@ def regrouping_dag() -> Dag:
 
 
 def line(items: int, calls: int, skipped: int, failed: int, tokens: tuple[int, int, int], usd: float) -> dict[str, Any]:
-    names = {"input": tokens[0], "output": tokens[1], "cache_read": 0, "cache_write": 0, "reasoning": tokens[2]}
+    nothing = {"cache_read": 0, "cache_write": 0, "cache_write_1h": 0}
+    names = {"input": tokens[0], "output": tokens[1], **nothing, "reasoning": tokens[2]}
     return {
         "items": items,
         "calls": calls,
