@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.result import Attempt
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
-from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key
+from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key, own_key
 from beam_llmdag.usage import Usage
 
 __all__ = ["Caller", "Question", "Reply"]
@@ -36,7 +36,7 @@ class Question:
     """What is asked, of whom.
 
     Attributes:
-        dimension: name, for the ledger.
+        dimension: name; two dimensions of a dag have an answer each, unless the temperature is 0.
         subject: the item or group that is asked about.
         messages: user and assistant messages in order.
         system: system text of the dimension, behind the model's own.
@@ -44,6 +44,7 @@ class Question:
         models: the models to ask, in order.
         deadline_seconds: longest time for all attempts and the waits between them; None for no limit. Like a time-out
             it does not run while a permit is waited for.
+        sample: number of the sample, from 0, where the same is asked several times on purpose.
     """
 
     dimension: str
@@ -53,6 +54,7 @@ class Question:
     models: tuple[Model, ...]
     system: str | None = None
     deadline_seconds: float | None = None
+    sample: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Caller:
         retry: when to try again.
         clock: time.
         rng: jitter.
+        dimensions: names of the dag's; see `Question.dimension`.
         run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
         workers: processes among which what the models say of their limits is divided.
         shared: where their limits per minute are counted for all processes instead; None to divide them, too.
@@ -103,6 +106,7 @@ class Caller:
         clock: Clock,
         rng: random.Random,
         run_id: str,
+        dimensions: Collection[str] = (),
         workers: int = 1,
         shared: SharedLimits | None = None,
     ) -> None:
@@ -120,6 +124,7 @@ class Caller:
         self._clock = clock
         self._rng = rng
         self._run_id = run_id
+        self._dimensions = frozenset(dimensions)
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -157,34 +162,65 @@ class Caller:
     async def _ask_once(self, question: Question, requests: Sequence[Request], store: AnswerStore) -> Reply:
         """Asks what nobody else is asking at this moment; else waits, and shares the reply or finds it in the store."""
         keys = [self._key(question, request) for request in requests]
+        own = [
+            own_key(key, question.dimension) if _is_drawn(request) else key
+            for key, request in zip(keys, requests, strict=True)
+        ]
+        twin = self._asking.get(keys[0])
+        if twin is not None and twin.question.dimension != question.dimension:
+            keys = own
         while (other := self._asking.get(keys[0])) is not None:
             await asyncio.wait([other.ended])
             if other.reply is not None and other.stands_for(question):
                 return _shared(other.reply)
-        asking = self._asking[keys[0]] = _Asking(question, asyncio.get_running_loop().create_future())
+        asked = keys[0]
+        asking = self._asking[asked] = _Asking(question, asyncio.get_running_loop().create_future())
         try:
-            reply = await self._stored(question, keys, store)
+            reply, keys = await self._stored(question, keys, own, store)
             if reply is None:
                 reply = await self._ask_models(question, requests, keys)
             asking.reply = reply
             return reply
         finally:
-            del self._asking[keys[0]]
+            del self._asking[asked]
             asking.ended.set_result(None)
 
-    async def _stored(self, question: Question, keys: Sequence[str], store: AnswerStore) -> Reply | None:
-        """The answer of the first model that has one in the store: a fallback's was paid for as well."""
-        for stored in await store.find(keys):
+    async def _stored(
+        self, question: Question, keys: Sequence[str], own: Sequence[str], store: AnswerStore
+    ) -> tuple[Reply | None, list[str]]:
+        """The answer of the first model that has one in the store: a fallback's was paid for as well.
+
+        Args:
+            keys: of the question, model by model.
+            own: keys of this dimension's own answers; the same where all dimensions share one.
+
+        Returns:
+            The reply, and the keys under which answers are to be kept if there is none.
+        """
+        found = {stored.key: stored for stored in await store.find([*own, *keys])}
+        kept = list(keys)
+        for index, (key, mine) in enumerate(zip(keys, own, strict=True)):
+            stored = found.get(mine) or found.get(key)
+            if stored is None:
+                continue
+            if stored.key != mine and stored.dimension != question.dimension:
+                if stored.dimension in self._dimensions:
+                    kept[index] = mine
+                    continue
+                await store.adopt(
+                    key, question.dimension
+                )  # of a dimension that has another name now, or of another dag
+            kept[index] = stored.key
             try:
                 data = checked(Answer(text=stored.text), question.output)
             except CallError as error:
                 if error.error_class == "user_function":  # a broken validator breaks on the next answer, too
-                    return Reply(error=error, store_hit=True)
+                    return Reply(error=error, store_hit=True), kept
                 continue  # a validator changed: asked again, and replaced
             # asked before by this very question: its bundle failed and is repeated, and the bill went with its rows
             attempts = [stored.paid] if stored.payer == self._payer(question) else []
-            return Reply(data=data, model=stored.model, attempts=attempts, store_hit=True)
-        return None
+            return Reply(data=data, model=stored.model, attempts=attempts, store_hit=True), kept
+        return None, kept
 
     def _payer(self, question: Question) -> str:
         return f"{self._run_id} {question.dimension} {question.subject}"
@@ -257,8 +293,15 @@ class Caller:
         attempt = outcome.attempt
         if outcome.error is None and outcome.text is not None:
             payer = self._payer(question)
-            stored = StoredAnswer(key=key, model=attempt.model, text=outcome.text, payer=payer, paid=attempt)
-            await store.put(stored, question.dimension)
+            stored = StoredAnswer(
+                key=key,
+                model=attempt.model,
+                text=outcome.text,
+                dimension=question.dimension,
+                payer=payer,
+                paid=attempt,
+            )
+            await store.put(stored)
         elif attempt.sent:
             await store.record(key, question.dimension, attempt)
 
@@ -284,6 +327,7 @@ class Caller:
             messages=question.messages,
             system="\n\n".join(texts) or None,
             output=None if wire is None else wire.schema,
+            sample=question.sample,
         )
 
     def _key(self, question: Question, request: Request) -> str:
@@ -327,6 +371,11 @@ class _Asking:
         """Whether its reply, good or not, would be the reply to `question`: also the patience must be the same."""
         mine = self.question
         return mine.dimension == question.dimension and mine.models == question.models
+
+
+def _is_drawn(request: Request) -> bool:
+    """Whether the same request may be answered otherwise the next time: vendors' own default is not 0."""
+    return request.model.temperature != 0
 
 
 def _shared(reply: Reply) -> Reply:

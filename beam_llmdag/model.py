@@ -206,12 +206,14 @@ class Request:
         messages: user and assistant messages, in order; the last one is the user's.
         system: system text, or None.
         output: schema of the answer for this provider; None for plain text.
+        sample: number of the sample, from 0, where the same is asked several times on purpose.
     """
 
     model: Model
     messages: tuple[Message, ...]
     system: str | None = None
     output: WireSchema | None = None
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

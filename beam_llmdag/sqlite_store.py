@@ -30,11 +30,12 @@ T = TypeVar("T")
 
 _TOKENS = tuple(field.name for field in fields(Usage))
 _BUSY_SECONDS = 60.0
-_LAYOUT = 1
+_LAYOUT = 2
 _MOST_ROWS = 1000  # of one statement: 11 values each stay below SQLite's limit of 32,766
 _SCHEMA = (
     """CREATE TABLE answers (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, payer TEXT NOT NULL, paid TEXT NOT NULL,
+    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, dimension TEXT NOT NULL,
+    payer TEXT NOT NULL, paid TEXT NOT NULL,
     stored_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
     """CREATE TABLE ledger (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, dimension TEXT NOT NULL, model TEXT NOT NULL, error_class TEXT,
@@ -43,7 +44,7 @@ _SCHEMA = (
     recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
     f"PRAGMA user_version = {_LAYOUT}",
 )
-_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text, payer, paid) VALUES "
+_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text, dimension, payer, paid) VALUES "
 _LINES = (
     "INSERT INTO ledger (key, dimension, model, error_class, input_tokens, output_tokens, cache_read_tokens, "
     "cache_write_tokens, reasoning_tokens, cost_nano_usd) VALUES "
@@ -70,11 +71,15 @@ class SqliteStore:
         found: list[StoredAnswer] = await self._done(keys=keys)
         return found
 
-    async def put(self, answer: StoredAnswer, dimension: str) -> None:
+    async def put(self, answer: StoredAnswer) -> None:
         """See `AnswerStore`. It outlives a kill of the process, not a loss of power."""
         paid = clean_json(_paid_values(answer.paid)).decode()
-        row = (answer.key, answer.model, clean_text(answer.text), clean_text(answer.payer), paid)
-        await self._done(answer=row, line=_ledger_line(answer.key, dimension, answer.paid))
+        row = (answer.key, answer.model, clean_text(answer.text), answer.dimension, clean_text(answer.payer), paid)
+        await self._done(answer=row, line=_ledger_line(answer.key, answer.dimension, answer.paid))
+
+    async def adopt(self, key: str, dimension: str) -> None:
+        """See `AnswerStore`."""
+        await self._done(adopted=(dimension, key))
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         """See `AnswerStore`."""
@@ -105,6 +110,7 @@ class _Job:
     keys: Sequence[str] = ()
     answer: tuple[str, ...] | None = None
     line: tuple[str | int | None, ...] | None = None
+    adopted: tuple[str, str] | None = None
 
 
 class _StoreThread:
@@ -150,11 +156,13 @@ def _run_jobs(connection: sqlite3.Connection, jobs: list[_Job]) -> list[list[Sto
     """Writes what is to be written in one transaction, and says what each job was looking for."""
     answers = [job.answer for job in jobs if job.answer is not None]
     lines = [job.line for job in jobs if job.line is not None]
-    if lines:
+    adopted = [job.adopted for job in jobs if job.adopted is not None]
+    if lines or adopted:
         connection.execute("BEGIN IMMEDIATE")
         try:
             _insert(connection, _ANSWERS, answers)
             _insert(connection, _LINES, lines)
+            connection.executemany("UPDATE answers SET dimension = ? WHERE key = ?", adopted)
         except BaseException:
             connection.execute("ROLLBACK")
             raise
@@ -174,10 +182,12 @@ def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, St
     found: dict[str, StoredAnswer] = {}
     for start in range(0, len(keys), _MOST_ROWS):
         some = keys[start : start + _MOST_ROWS]
-        statement = f"SELECT key, model, text, payer, paid FROM answers WHERE key IN ({', '.join('?' * len(some))})"
-        for key, model, text, payer, paid in connection.execute(statement, some):
+        statement = (
+            f"SELECT key, model, text, dimension, payer, paid FROM answers WHERE key IN ({', '.join('?' * len(some))})"
+        )
+        for key, model, text, dimension, payer, paid in connection.execute(statement, some):
             attempt = _paid_attempt(model, json.loads(paid))
-            found[key] = StoredAnswer(key=key, model=model, text=text, payer=payer, paid=attempt)
+            found[key] = StoredAnswer(key=key, model=model, text=text, dimension=dimension, payer=payer, paid=attempt)
     return found
 
 

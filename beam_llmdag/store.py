@@ -17,7 +17,7 @@ from beam_llmdag.json_data import clean_json
 from beam_llmdag.model import Image, Message, Request
 from beam_llmdag.result import Attempt
 
-__all__ = ["AnswerStore", "StoreError", "StoredAnswer", "answer_key"]
+__all__ = ["AnswerStore", "StoreError", "StoredAnswer", "answer_key", "own_key"]
 
 
 class StoreError(LLMDagError, RuntimeError):
@@ -35,6 +35,7 @@ class StoredAnswer:
         key: see `answer_key`.
         model: `"provider:name"` that gave it.
         text: the answer as the model wrote it; it is validated again when it is read.
+        dimension: the dimension that it was paid for.
         payer: the run, dimension and item that it was paid for.
         paid: the attempt that brought it.
     """
@@ -42,6 +43,7 @@ class StoredAnswer:
     key: str
     model: str
     text: str
+    dimension: str
     payer: str
     paid: Attempt
 
@@ -55,8 +57,11 @@ class AnswerStore(Protocol):
     async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
         """The answers there are for `keys`, in the order of the keys."""
 
-    async def put(self, answer: StoredAnswer, dimension: str) -> None:
+    async def put(self, answer: StoredAnswer) -> None:
         """Keeps an answer and enters the attempt that brought it into the ledger; both are safe when this returns."""
+
+    async def adopt(self, key: str, dimension: str) -> None:
+        """Makes the answer for `key` that of another dimension; nothing is paid for."""
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         """Enters an attempt that brought no answer into the ledger: it was paid for, too."""
@@ -66,7 +71,7 @@ class AnswerStore(Protocol):
 
 
 def answer_key(request: Request, endpoint: str | None, output: str | None) -> str:
-    """The key of a request's answer: a hash of model, server, parameters, messages, images and output schema.
+    """The key of a request's answer: a hash of model, server, parameters, messages, images, schema and sample.
 
     Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in
     it (models write them in that order); the order of keyword arguments and of `extra_body` is not.
@@ -88,8 +93,14 @@ def answer_key(request: Request, endpoint: str | None, output: str | None) -> st
         [_message_parts(message) for message in request.messages],
         output,
         request.output is not None and request.output.native,
+        *([request.sample] if request.sample else []),
     ]
     return hashlib.sha256(clean_json(parts)).hexdigest()
+
+
+def own_key(key: str, dimension: str) -> str:
+    """The key under which a dimension keeps its own answer where another dimension of the dag asked the same before."""
+    return hashlib.sha256(f"{key} {dimension}".encode()).hexdigest()
 
 
 def _message_parts(message: Message) -> list[Any]:

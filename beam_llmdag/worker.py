@@ -55,6 +55,7 @@ class Worker:
                     clock=config.clock,
                     rng=random.Random(),
                     run_id=config.run_id,
+                    dimensions=config.dag.dimensions,
                     workers=config.workers,
                     shared=None if config.shared_limits is None else self._shared_limits(config.shared_limits),
                 )

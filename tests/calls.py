@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -48,6 +48,7 @@ def make_caller(
     prices: dict[str, Any] | None = None,
     seed: int = 0,
     run_id: str | None = None,
+    dimensions: Collection[str] = (),
     limits: Limits | None = None,
     workers: int = 1,
     shared: SharedLimits | None = None,
@@ -62,6 +63,7 @@ def make_caller(
         clock=clock or FakeClock(),
         rng=random.Random(seed),
         run_id=run_id or f"run {next(_RUNS)}",
+        dimensions=dimensions,
         workers=workers,
         shared=shared,
     )
@@ -76,6 +78,7 @@ def question(
     subject: str | None = None,
     system: str | None = None,
     deadline_seconds: float | None = None,
+    sample: int = 0,
 ) -> Question:
     """One question with one user message."""
     return Question(
@@ -86,6 +89,7 @@ def question(
         models=(model if isinstance(model, Model) else Model(model)).chain(),
         system=system,
         deadline_seconds=deadline_seconds,
+        sample=sample,
     )
 
 

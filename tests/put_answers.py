@@ -18,7 +18,7 @@ async def main(path: str, name: str, count: int) -> None:
 
     async def put(number: int) -> None:
         key = f"{name}-{number}"
-        await store.put(StoredAnswer(key=key, model="m:x", text=f"answer {key}", payer="r", paid=PAID), "d")
+        await store.put(StoredAnswer(key=key, model="m:x", text=f"answer {key}", dimension="d", payer="r", paid=PAID))
         print(key, flush=True)
 
     for start in range(0, count, 20):

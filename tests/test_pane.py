@@ -32,10 +32,13 @@ class FullStore:
     async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
         return []
 
-    async def put(self, answer: StoredAnswer, dimension: str) -> None:
+    async def put(self, answer: StoredAnswer) -> None:
         self.answers += 1
         if self.answers > 1:
             raise StoreError("the disk is full")
+
+    async def adopt(self, key: str, dimension: str) -> None:
+        raise NotImplementedError
 
     async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         raise NotImplementedError

@@ -21,7 +21,7 @@ def path(tmp_path):
 
 
 def answer(key, text="yes", model="m:x"):
-    return StoredAnswer(key=key, model=model, text=text, payer="r", paid=PAID)
+    return StoredAnswer(key=key, model=model, text=text, dimension="d", payer="r", paid=PAID)
 
 
 def with_store(path, use):
@@ -44,7 +44,7 @@ def find(path, *keys):
 def put(path, *answers):
     async def use(store):
         for one in answers:
-            await store.put(one, "d")
+            await store.put(one)
 
     with_store(path, use)
 
@@ -93,7 +93,7 @@ def test_half_a_surrogate_pair_does_not_stop_the_store(path):
 
 def test_more_answers_than_one_statement_holds_are_written_together(path):
     async def use(store):
-        await asyncio.gather(*(store.put(answer(f"k{n}", str(n)), "d") for n in range(5000)))
+        await asyncio.gather(*(store.put(answer(f"k{n}", str(n))) for n in range(5000)))
         return await store.find([f"k{n}" for n in range(5000)])
 
     found = with_store(path, use)
@@ -105,7 +105,7 @@ def test_many_puts_share_commits(path):
 
     async def use(store):
         await store.find(["k"])
-        await asyncio.gather(*(store.put(answer(f"k{n}"), "d") for n in range(500)))
+        await asyncio.gather(*(store.put(answer(f"k{n}")) for n in range(500)))
         return Path(f"{path}-wal").stat().st_size // 4096
 
     assert with_store(path, use) < 250
@@ -113,7 +113,7 @@ def test_many_puts_share_commits(path):
 
 def test_a_put_that_returned_is_in_the_file_while_the_store_is_open(path):
     async def use(store):
-        await store.put(answer("k", "kept"), "d")
+        await store.put(answer("k", "kept"))
         connection = sqlite3.connect(path)
         found = connection.execute("SELECT key, text FROM answers").fetchall()
         connection.close()
@@ -125,7 +125,7 @@ def test_a_put_that_returned_is_in_the_file_while_the_store_is_open(path):
 def test_a_cancelled_waiter_does_no_harm_and_its_answer_is_kept(path):
     async def use(store):
         await store.find(["k"])
-        tasks = [asyncio.create_task(store.put(answer(f"k{n}"), "d")) for n in range(10)]
+        tasks = [asyncio.create_task(store.put(answer(f"k{n}"))) for n in range(10)]
         await asyncio.sleep(0)  # all have asked
         tasks[3].cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,7 +137,7 @@ def test_a_cancelled_waiter_does_no_harm_and_its_answer_is_kept(path):
 
 def test_a_closed_store_opens_again(path):
     async def use(store):
-        await store.put(answer("k"), "d")
+        await store.put(answer("k"))
         await store.aclose()
         await store.aclose()
         return await store.find(["k"])
@@ -147,7 +147,7 @@ def test_a_closed_store_opens_again(path):
 
 def test_a_store_works_while_it_is_being_closed(path):
     async def use(store):
-        await store.put(answer("k"), "d")
+        await store.put(answer("k"))
         _, *found = await asyncio.gather(store.aclose(), *(store.find(["k"]) for _ in range(50)))
         return found
 
@@ -156,14 +156,14 @@ def test_a_store_works_while_it_is_being_closed(path):
 
 def test_a_store_works_on_the_next_loop_when_nobody_closed_it(path):
     store = SqliteStore(path)
-    asyncio.run(store.put(answer("k"), "d"))
+    asyncio.run(store.put(answer("k")))
     assert asyncio.run(store.find(["k"])) == [answer("k")]
     asyncio.run(store.aclose())
 
 
 def test_a_loop_that_ended_while_it_waited_does_not_stop_the_thread(path):
     async def leave(store):
-        asyncio.get_running_loop().create_task(store.put(answer("k"), "d"))
+        asyncio.get_running_loop().create_task(store.put(answer("k")))
         await asyncio.sleep(0)
 
     store = SqliteStore(path)
@@ -239,7 +239,7 @@ def test_after_an_error_the_store_goes_on_when_the_cause_is_gone(tmp_path):
         with pytest.raises(StoreError):
             await store.find(["k"])
         (tmp_path / "file").unlink()
-        await store.put(answer("k"), "d")
+        await store.put(answer("k"))
         return await store.find(["k"])
 
     (tmp_path / "file").write_text("")
@@ -248,7 +248,7 @@ def test_after_an_error_the_store_goes_on_when_the_cause_is_gone(tmp_path):
 
 def test_the_ledger_sums_up_by_model_and_counts_the_unpriced(path):
     async def use(store):
-        await store.put(answer("k1"), "d")
+        await store.put(answer("k1"))
         await store.record("k2", "d", Attempt(model="m:x", error_class="timeout"))
         await store.record("k2", "e", Attempt(model="a:y", error_class="refused", usage=Usage(), cost_nano_usd=7))
 

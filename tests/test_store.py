@@ -21,12 +21,12 @@ def path(tmp_path):
     return tmp_path / "answers.sqlite"
 
 
-def run(path, provider, *questions, run_id=None):
+def run(path, provider, *questions, run_id=None, dimensions=()):
     """The replies to questions asked at the same time by a caller of its own, as in a new run."""
     store = SqliteStore(path)
 
     async def asking():
-        caller = make_caller({"scripted": provider}, store=store, run_id=run_id)
+        caller = make_caller({"scripted": provider}, store=store, run_id=run_id, dimensions=dimensions)
         try:
             return await asyncio.gather(*(caller.ask(one) for one in questions))
         finally:
@@ -137,11 +137,52 @@ def test_identical_questions_in_flight_are_asked_once(path):
     assert len(provider.requests) == 1
 
 
-def test_identical_questions_of_two_dimensions_are_asked_once(path):
+def test_identical_questions_of_two_dimensions_are_asked_once_where_the_temperature_is_0(path):
     provider = ScriptedProvider([GOOD], latency_seconds=0.01)
-    replies = run(path, provider, *[question(dimension=name) for name in ("x", "y") * 20])
+    model = Model("scripted:a", temperature=0)
+    asked = [question(dimension=name, model=model) for name in ("x", "y") * 20]
+    replies = run(path, provider, *asked, dimensions=("x", "y"))
     assert [reply.data for reply in replies] == [GOOD] * 40
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("temperature", [None, 0.7])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at the same time", "one after the other"])
+def test_identical_questions_of_two_dimensions_have_an_answer_each(path, temperature, at_once):
+    provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
+    model = Model("scripted:a", temperature=temperature)
+    asked = [question(dimension=name, model=model) for name in ("x", "y")]
+
+    def answers():
+        runs = [asked] if at_once else [[one] for one in asked]
+        replies = [reply for some in runs for reply in run(path, provider, *some, dimensions=("x", "y"))]
+        return [reply.data["label"] for reply in replies], [reply.store_hit for reply in replies]
+
+    assert answers() == (["a", "b"], [False, False])
+    assert answers() == (["a", "b"], [True, True])
+
+
+def test_a_renamed_dimension_finds_its_answers(path):
+    provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
+    run(path, provider, question(dimension="old"), dimensions=("old",))
+    [reply] = run(path, provider, question(dimension="new"), dimensions=("new",))
+    assert (reply.data, reply.store_hit) == ({"label": "a"}, True)
+
+
+def test_an_answer_that_a_renamed_dimension_took_over_is_not_anothers_as_well(path):
+    provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
+    run(path, provider, question(dimension="old"), dimensions=("old",))
+    asked = [question(dimension=name) for name in ("new", "twin")]
+    replies = [reply for one in asked for reply in run(path, provider, one, dimensions=("new", "twin"))]
+    assert [(reply.data["label"], reply.store_hit) for reply in replies] == [("a", True), ("b", False)]
+
+
+def test_samples_of_a_question_are_asked_and_found_each(path):
+    provider = ScriptedProvider([{"label": "a"}, {"label": "b"}, {"label": "a"}])
+    asked = [question(sample=number) for number in range(3)]
+    assert [reply.store_hit for reply in run(path, provider, *asked)] == [False] * 3
+    again = run(path, provider, *asked)
+    assert [(reply.data["label"], reply.store_hit) for reply in again] == [("a", True), ("b", True), ("a", True)]
 
 
 def test_identical_questions_share_a_failure_which_is_billed_once(path):
@@ -311,7 +352,7 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
         async def find(self, keys):
             return []
 
-        async def put(self, answer, dimension):
+        async def put(self, answer):
             await written.wait()
 
     async def asking():
