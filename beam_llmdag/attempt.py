@@ -16,10 +16,11 @@ from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
 from beam_llmdag.output import read_answer
 from beam_llmdag.prices import PriceTable
-from beam_llmdag.prompt import estimated_tokens
+from beam_llmdag.prompt import estimated_tokens, readable
 from beam_llmdag.providers.base import Provider
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
+from beam_llmdag.text import clean_text, excerpt
 from beam_llmdag.timeouts import Timeouts
 from beam_llmdag.usage import Usage
 
@@ -28,6 +29,8 @@ __all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "Patience", "checked", "sho
 LONGEST_MESSAGE = 800
 """Characters of an error text, so that it is short of 1,000 with the names of dimension, item and model before it."""
 
+_LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
+_LONGEST_PROMPT = 20_000  # and of a prompt
 _SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
 _NOTHING = Usage()
 _GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
@@ -75,6 +78,7 @@ class Attempts:
         workers: processes that share the limits.
         shared: where they are counted for all processes, if anywhere.
         clock: time.
+        keep_prompts: whether attempts say what was asked.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Attempts:
         workers: int,
         shared: SharedLimits | None,
         clock: Clock,
+        keep_prompts: bool,
     ) -> None:
         self._prices = prices
         self._budget = budget
@@ -93,6 +98,7 @@ class Attempts:
         self._workers = workers
         self._shared = shared
         self._clock = clock
+        self._keep_prompts = keep_prompts
         self._timeouts = Timeouts()
         self._breaker = Breaker(clock)
 
@@ -134,9 +140,11 @@ class Attempts:
             try:
                 said = await self._answer(provider, request, patience)
             except asyncio.CancelledError:
-                lost(self._attempt(model, None, _CANCELLED, waited, self._clock.monotonic() - ticket.sent_at))
+                took = self._clock.monotonic() - ticket.sent_at
+                lost(self._attempt(provider, request, None, _CANCELLED, waited, took))
                 raise
-            outcome = self._outcome(model, said, output, waited, self._clock.monotonic() - ticket.sent_at)
+            took = self._clock.monotonic() - ticket.sent_at
+            outcome = self._outcome(provider, request, said, output, waited, took)
             self._learn(gate, ticket, model, said, outcome.attempt)
             await keep(outcome)
             return outcome
@@ -158,7 +166,15 @@ class Attempts:
         self._breaker.learn(model, error, ticket.sent_at)
         gate.learn(ticket, error, attempt.usage, limits)
 
-    def _outcome(self, model: Model, said: Answer | CallError, output: Output, waited: float, took: float) -> Outcome:
+    def _outcome(
+        self,
+        provider: Provider,
+        request: Request,
+        said: Answer | CallError,
+        output: Output,
+        waited: float,
+        took: float,
+    ) -> Outcome:
         error = said if isinstance(said, CallError) else None
         answer = said if isinstance(said, Answer) else None
         data = None
@@ -167,7 +183,7 @@ class Attempts:
                 data = checked(answer, output)
             except CallError as bad:
                 error = bad
-        attempt = self._attempt(model, answer, error, waited, took)
+        attempt = self._attempt(provider, request, answer, error, waited, took)
         return Outcome(attempt, data, None if answer is None else answer.text, error)
 
     async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
@@ -189,18 +205,29 @@ class Attempts:
         return _redacted(failure, provider.key())
 
     def _attempt(
-        self, model: Model, answer: Answer | None, error: CallError | None, waited: float, took: float
+        self,
+        provider: Provider,
+        request: Request,
+        answer: Answer | None,
+        error: CallError | None,
+        waited: float,
+        took: float,
     ) -> Attempt:
+        model = request.model
         usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
         request_id = answer.request_id if answer is not None else None if error is None else error.request_id
         cost = self._prices.cost(model.spec, usage, at=self._clock.now())
         self._budget.spend(cost)
+        prompt = None
+        if self._keep_prompts:
+            prompt = _kept(readable(request.messages, request.system), _LONGEST_PROMPT, provider)
         if error is None:
             return Attempt(
                 model=model.spec,
                 usage=usage,
                 cost_nano_usd=cost,
                 request_id=request_id,
+                prompt=prompt,
                 latency_seconds=took,
                 waited_seconds=waited,
             )
@@ -213,6 +240,8 @@ class Attempts:
             usage=usage,
             cost_nano_usd=cost,
             sent=error.sent,
+            raw_answer=None if answer is None else _kept(_words(answer), _LONGEST_ANSWER, provider),
+            prompt=prompt,
             latency_seconds=took,
             waited_seconds=waited,
         )
@@ -282,18 +311,29 @@ def _usage_of_failure(error: CallError) -> Usage | None:
 
 def _redacted(error: CallError, secret: str | None) -> CallError:
     """`error` without the key, which some vendors echo, and not too long."""
-    message = error.message
-    if secret and len(secret) >= _SHORTEST_SECRET:
-        message = message.replace(secret, "[key]")
     return CallError(
         error.error_class,
-        shortened(message),
+        shortened(_hidden(error.message, secret)),
         http_status=error.http_status,
         request_id=error.request_id,
         retry_after_seconds=error.retry_after_seconds,
         usage=error.usage,
         sent=error.sent,
     )
+
+
+def _hidden(text: str, secret: str | None) -> str:
+    return text.replace(secret, "[key]") if secret and len(secret) >= _SHORTEST_SECRET else text
+
+
+def _words(answer: Answer) -> str:
+    """What the model said, in whichever field it came."""
+    return answer.text or answer.refusal or ""
+
+
+def _kept(text: str, longest: int, provider: Provider) -> str:
+    """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
+    return excerpt(clean_text(_hidden(text, provider.key())), longest)
 
 
 def _told(error: BaseException) -> str:

@@ -92,6 +92,7 @@ class Caller:
         run_id: the run; an answer that it has paid for itself is on its bill when it comes from the store.
         workers: processes among which what the models say of their limits is divided.
         shared: where their limits per minute are counted for all processes instead; None to divide them, too.
+        keep_prompts: whether attempts say what was asked.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Caller:
         dimensions: Collection[str] = (),
         workers: int = 1,
         shared: SharedLimits | None = None,
+        keep_prompts: bool = False,
     ) -> None:
         self._clients = Clients(providers, clock)
         self._attempts = Attempts(
@@ -118,6 +120,7 @@ class Caller:
             workers=workers,
             shared=shared,
             clock=clock,
+            keep_prompts=keep_prompts,
         )
         self._store = store
         self._retry = retry

@@ -10,7 +10,7 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message, Role
 from beam_llmdag.text import clean_text
 
-__all__ = ["estimated_tokens", "messages_of"]
+__all__ = ["estimated_tokens", "messages_of", "readable"]
 
 _ROLES = get_args(Role)
 _BYTES_PER_TOKEN = 3  # English has about 4; fewer means that a prompt thought to fit does fit
@@ -53,6 +53,18 @@ def estimated_tokens(messages: Iterable[Message]) -> int:
     """About how many tokens the texts of `messages` have, rather too many than too few."""
     texts = (part for message in messages for part in message.parts() if isinstance(part, str))
     return sum(len(text.encode("utf-8")) for text in texts) // _BYTES_PER_TOKEN
+
+
+def readable(messages: Iterable[Message], system: str | None) -> str:
+    """A prompt as a text for a person: who says what, in order; of an image its kind and size."""
+    said = [Message("system", system)] if system else []
+    return "\n\n".join(
+        f"[{message.role}]\n" + "\n".join(map(_readable_part, message.parts())) for message in [*said, *messages]
+    )
+
+
+def _readable_part(part: str | Image) -> str:
+    return part if isinstance(part, str) else f"[{part.media_type}, {len(part.data)} bytes]"
 
 
 def _messages(parts: Sequence[str | Image | Message]) -> Iterator[Message]:

@@ -28,9 +28,13 @@ class Attempt:
         usage: tokens; None if nobody knows (a call that was sent and timed out).
         cost_nano_usd: price in nano-dollars; None if the model has no price or the usage is unknown.
         sent: whether the request may have reached the vendor. False costs nothing.
-        latency_seconds: from the sending to the answer, waiting for a permit left out. Not part of any output
-            file: the same answers give the same bytes.
-        waited_seconds: time spent waiting for a permit. Not part of any output file.
+        raw_answer: what the model said, where it was not good (`invalid_answer`, `truncated`, `refused`, or a validator
+            that broke); the middle of a long one is left out. None if nothing came, or if it was good.
+        prompt: what was asked, where the run keeps prompts: its system text and messages to be read by a person, the
+            middle of a long one left out.
+        latency_seconds: from the sending to the answer, waiting for a permit left out. Part of an output file only on
+            request: the same answers give the same bytes.
+        waited_seconds: time spent waiting for a permit, in the same way.
     """
 
     model: str
@@ -41,6 +45,8 @@ class Attempt:
     usage: Usage | None = None
     cost_nano_usd: int | None = None
     sent: bool = True
+    raw_answer: str | None = None
+    prompt: str | None = None
     latency_seconds: float = field(default=0.0, compare=False)
     waited_seconds: float = field(default=0.0, compare=False)
 

@@ -33,6 +33,7 @@ class RunConfig:
         clock: where time comes from.
         workers: processes among which limits are divided.
         shared_limits: URL of the Redis server where limits per minute are counted instead; None to divide them, too.
+        keep_prompts: whether attempts say what was asked.
     """
 
     dag: Dag
@@ -44,6 +45,7 @@ class RunConfig:
     clock: Clock = field(default_factory=SystemClock)
     workers: int = 1
     shared_limits: str | None = None
+    keep_prompts: bool = False
 
 
 def default_store(store: str | Path | bool | None, *, local: bool) -> str | None:

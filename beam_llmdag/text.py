@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["clean_text"]
+__all__ = ["clean_text", "excerpt"]
 
 
 def clean_text(text: str) -> str:
@@ -17,3 +17,13 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def excerpt(text: str, longest: int) -> str:
+    """`text`, without its middle where it has more than `longest` characters: what is wrong may stand at either end."""
+    if len(text) <= longest:
+        return text
+    left_out = f" […{len(text) - longest} characters or a few more left out…] "
+    kept = longest - len(left_out)
+    end = kept // 4
+    return text[: kept - end] + left_out + text[-end:]

@@ -58,6 +58,7 @@ class Worker:
                     dimensions=config.dag.dimensions,
                     workers=config.workers,
                     shared=None if config.shared_limits is None else self._shared_limits(config.shared_limits),
+                    keep_prompts=config.keep_prompts,
                 )
                 run = self._runs[config.run_id] = _Run(caller, config.store)
             run.users += 1

@@ -31,7 +31,9 @@ def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models,
     """Runs `dag` over what was read, writes everything to the output, waits, and prints the totals."""
     run_id = settings.run_id or uuid.uuid4().hex
     place = output_place(settings, run_id)
-    results = read.items | "Analyse" >> LLMDag(dag, store=models.store, run_id=run_id)
+    results = read.items | "Analyse" >> LLMDag(
+        dag, store=models.store, run_id=run_id, keep_prompts=settings.keep_prompts
+    )
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     place.write(dag, results, read.failures, summary)
     # known for workers of this process; on another runner the line stays at "starting"

@@ -31,6 +31,7 @@ _PATTERNS = {
     "model": rf"cloud|{_MODEL}",
     "filter_model": _MODEL,
     "fallback_model": _MODEL,
+    "keep_prompts": "true|false",
     "key_secrets": rf"{_SECRET}([\s,]+{_SECRET})*",
 }
 _HELP = {

@@ -39,6 +39,7 @@ class Settings:
         key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
         store: file of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
+        keep_prompts: whether failures say what was asked.
         run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
         rerun: what gives way to the rows in BigQuery: those of the same run (`"append"`), or of the day (`"replace"`).
         write_method: how BigQuery is written.
@@ -57,6 +58,7 @@ class Settings:
     key_secrets: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     run_id: str | None = None
+    keep_prompts: bool = False
     run_date: date | None = None
     rerun: Rerun = "append"
     write_method: WriteMethod = "FILE_LOADS"
@@ -96,6 +98,7 @@ def options_parser(description: str) -> argparse.ArgumentParser:
         help="keep paid answers in this file, which all workers must reach, and use them again",
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    _add_flag(parser, "--keep-prompts", "keep what was asked with every attempt, to repair a prompt with")
     _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
     parser.add_argument(
         "--key-secrets",
@@ -170,6 +173,17 @@ def _add_bigquery(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--temp-dataset", metavar="PROJECT.DATASET", help="where the result of a query is kept meanwhile"
     )
+
+
+def _add_flag(parser: argparse.ArgumentParser, name: str, told: str) -> None:
+    """Adds an option that is on where it is named; the parameters of a Flex Template name it with a value."""
+    parser.add_argument(name, nargs="?", type=_true_or_false, const=True, default=False, metavar="true", help=told)
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
+    return text.lower() == "true"
 
 
 def _number(text: str) -> int:

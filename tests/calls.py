@@ -52,6 +52,7 @@ def make_caller(
     limits: Limits | None = None,
     workers: int = 1,
     shared: SharedLimits | None = None,
+    keep_prompts: bool = False,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
@@ -66,6 +67,7 @@ def make_caller(
         dimensions=dimensions,
         workers=workers,
         shared=shared,
+        keep_prompts=keep_prompts,
     )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from beam_llmdag.text import clean_text
+from beam_llmdag.text import clean_text, excerpt
 
 
 @pytest.mark.parametrize("text", ["", "plain", "é", "\U0001f340", "a\u0000b", "\ufeff", "\U0001f469\u200d\U0001f680"])
@@ -21,3 +21,16 @@ def test_valid_text_stays_as_it_is(text: str) -> None:
 )
 def test_halves_are_joined_or_replaced(text: str, cleaned: str) -> None:
     assert clean_text(text) == cleaned
+
+
+def test_an_excerpt_keeps_both_ends_and_says_what_is_missing() -> None:
+    text = "begin" + "x" * 5000 + "end"
+    short = excerpt(text, 1000)
+    assert (short[:5], short[-3:]) == ("begin", "end")
+    assert "left out" in short
+    assert len(short) == 1000
+
+
+@pytest.mark.parametrize("length", [0, 1, 1000])
+def test_a_text_that_is_short_enough_is_its_own_excerpt(length: int) -> None:
+    assert excerpt("x" * length, 1000) == "x" * length

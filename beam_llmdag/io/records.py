@@ -64,7 +64,7 @@ def failure_record(failure: Failure) -> Record:
         "item_id": clean_text(failure.item_id),
         "error_class": failure.error_class,
         "message": clean_text(failure.message),
-        "attempts": [_attempt_record(attempt) for attempt in failure.attempts],
+        "attempts": [_said_record(attempt) for attempt in failure.attempts],
     }
 
 
@@ -116,6 +116,15 @@ def _attempt_record(attempt: Attempt) -> Record:
     }
 
 
+def _said_record(attempt: Attempt) -> Record:
+    """An attempt with what was said in it, which is no part of a bill."""
+    return {
+        **_attempt_record(attempt),
+        "raw_answer": _optional(attempt.raw_answer),
+        "prompt": _optional(attempt.prompt),
+    }
+
+
 def _result_record(result: Result, data: pa.Field[Any]) -> Record:
     lost: list[str] = []
     values = {
@@ -128,7 +137,7 @@ def _result_record(result: Result, data: pa.Field[Any]) -> Record:
         "store_hit": result.store_hit,
         **asdict(result.usage),
         "cost_nano_usd": result.cost_nano_usd,
-        "attempts": [_attempt_record(attempt) for attempt in result.attempts],
+        "attempts": [_said_record(attempt) for attempt in result.attempts],
     }
     notes = [f"not in this file, since its column cannot hold it: {', '.join(lost)}"] if lost else []
     values["reason"] = _optional("; ".join([*filter(None, [result.reason]), *notes]) or None)

@@ -147,7 +147,8 @@ def _result_fields(schema: JsonSchema | None) -> list[pa.Field[Any]]:
     ]
 
 
-_ATTEMPTS: pa.Field[Any] = pa.field("attempts", pa.list_(pa.struct(_attempt_fields())))
+_SAID: list[pa.Field[Any]] = [pa.field("raw_answer", pa.string()), pa.field("prompt", pa.string())]
+_ATTEMPTS: pa.Field[Any] = pa.field("attempts", pa.list_(pa.struct([*_attempt_fields(), *_SAID])))
 _ABOUT: list[pa.Field[Any]] = [pa.field("dimension", pa.string()), pa.field("item_id", pa.string())]
 _ERROR: list[pa.Field[Any]] = [pa.field("error_class", pa.string()), pa.field("message", pa.string())]
 _LEFT_OUT: pa.Field[Any] = pa.field("left_out", pa.list_(pa.string()))

@@ -35,6 +35,7 @@ def run_dag(
     retry: RetryPolicy | None = None,
     most_in_flight: int = 1000,
     progress: bool | None = None,
+    keep_prompts: bool = False,
     clock: Clock | None = None,
     id_field: str = "id",
     content_field: str = "content",
@@ -44,7 +45,7 @@ def run_dag(
     Args:
         dag: the graph.
         items: texts, dicts, `Item`s, an iterator of them, or a pandas, polars or pyarrow table.
-        plan, strict, store, budget_usd, retry, most_in_flight, clock: see `LLMDag`.
+        plan, strict, store, budget_usd, retry, most_in_flight, keep_prompts, clock: see `LLMDag`.
         progress: whether to show a line while it works; by default on a terminal.
         id_field, content_field: names of these fields in dicts and tables.
 
@@ -66,6 +67,7 @@ def run_dag(
         budget_usd=budget_usd,
         retry=retry,
         most_in_flight=most_in_flight,
+        keep_prompts=keep_prompts,
         clock=clock,
         run_id=run_id,
     )

@@ -88,11 +88,15 @@ def _attempt_plain(attempt: Attempt) -> list[Any]:
         None if attempt.usage is None else attempt.usage.counts(),
         attempt.cost_nano_usd,
         attempt.sent,
+        attempt.raw_answer,
+        attempt.prompt,
+        attempt.latency_seconds,
+        attempt.waited_seconds,
     ]
 
 
 def _attempt_from(plain: list[Any]) -> Attempt:
-    model, error_class, message, http_status, request_id, usage, cost, sent = plain
+    model, error_class, message, http_status, request_id, usage, cost, sent, raw_answer, prompt, latency, waited = plain
     return Attempt(
         model=model,
         error_class=error_class,
@@ -102,6 +106,10 @@ def _attempt_from(plain: list[Any]) -> Attempt:
         usage=None if usage is None else Usage.of(usage),
         cost_nano_usd=cost,
         sent=sent,
+        raw_answer=raw_answer,
+        prompt=prompt,
+        latency_seconds=latency,
+        waited_seconds=waited,
     )
 
 

@@ -93,6 +93,8 @@ class LLMDag(beam.PTransform[Any, Any]):
             the pipeline's options say, see `beam_llmdag.transforms.workers`; 1 where they do not.
         shared_limits: URL of a Redis server that counts the limits per minute for all processes exactly, in place of a
             part for each. `$NAME` in it is an environment variable of the worker. Needs the extra `redis`.
+        keep_prompts: whether every attempt, and so the file of failures, says what was asked. Prompts hold what the
+            items hold.
         clock: where time comes from, for tests.
         run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
@@ -114,6 +116,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         most_in_flight: int = 1000,
         workers: int | None = None,
         shared_limits: str | None = None,
+        keep_prompts: bool = False,
         clock: Clock | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -136,6 +139,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         self._most_in_flight = most_in_flight
         self._workers = workers
         self._shared_limits = shared_limits
+        self._keep_prompts = keep_prompts
         self._clock = clock or SystemClock()
         self._run_id = run_id
 
@@ -154,6 +158,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             run_id=self._run_id or uuid.uuid4().hex,
             workers=self._workers or worker_processes(elements.pipeline.options),
             shared_limits=self._shared_limits,
+            keep_prompts=self._keep_prompts,
         )
         kind = self._plan
         if kind == "auto":

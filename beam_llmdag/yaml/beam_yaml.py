@@ -43,6 +43,7 @@ class LLMDagFile(beam.PTransform[Any, Any]):
         budget_usd: Dollars that the calls of one worker process may cost.
         strict: Whether the first failure fails the pipeline.
         run_id: Name of the run, see `LLMDag`.
+        keep_prompts: Whether failures say what was asked, see `LLMDag`.
         error_handling: Beam YAML's `{output: name}`: another name for `failures`, which some transform must read then.
 
     Raises:
@@ -59,13 +60,14 @@ class LLMDagFile(beam.PTransform[Any, Any]):
         budget_usd: float | None = None,
         strict: bool = False,
         run_id: str | None = None,
+        keep_prompts: bool = False,
         error_handling: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._dag = load_dag(dag)
         self._items = _ItemOf(id_field, content_field, strict)
         options: dict[str, Any] = {"plan": plan, "store": store, "budget_usd": budget_usd, "run_id": run_id}
-        self._llm_dag = LLMDag(self._dag, strict=strict, **options)
+        self._llm_dag = LLMDag(self._dag, strict=strict, keep_prompts=keep_prompts, **options)
         self._failures = _failures_name(error_handling)
         _check_names(self._dag, self._failures)
 

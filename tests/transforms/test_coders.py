@@ -34,6 +34,8 @@ ATTEMPT = Attempt(
     ),
     cost_nano_usd=2**60,
     sent=False,
+    raw_answer="not json",
+    prompt="[user]\nWhat?",
 )
 UNKNOWN = Attempt(model="x:y", usage=None, cost_nano_usd=None)
 RESULT = Result(
