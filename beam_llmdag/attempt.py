@@ -20,14 +20,12 @@ from beam_llmdag.prompt import estimated_tokens, readable
 from beam_llmdag.providers.base import Provider
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
+from beam_llmdag.telling import shortened, told, traceback_of
 from beam_llmdag.text import clean_text, excerpt
 from beam_llmdag.timeouts import Timeouts
 from beam_llmdag.usage import Usage
 
-__all__ = ["LONGEST_MESSAGE", "Attempts", "Outcome", "Patience", "checked", "shortened", "unsent"]
-
-LONGEST_MESSAGE = 800
-"""Characters of an error text, so that it is short of 1,000 with the names of dimension, item and model before it."""
+__all__ = ["Attempts", "Outcome", "Patience", "checked", "unsent"]
 
 _LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
 _LONGEST_PROMPT = 20_000  # and of a prompt
@@ -191,18 +189,19 @@ class Attempts:
             with self._timeouts.within(patience.seconds) as timer:
                 return await provider.answer(request)
         except CallError as error:
-            raised: BaseException = error
+            raised = error
         except TimeoutError as error:
-            raised = CallError("timeout", patience.end if timer.expired else _told(error))
+            raised = CallError("timeout", patience.end if timer.expired else told(error))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            raised = error  # nobody cancelled us: it comes from inside of the provider
-        except Exception as error:  # noqa: BLE001 - a provider that breaks its contract costs this call, not the bundle
-            raised = error
-        failure = raised if isinstance(raised, CallError) else CallError("connection", _told(raised))
-        return _redacted(failure, provider.key())
+            raised = CallError("connection", told(error))  # nobody cancelled us: it comes from inside of the provider
+        except OSError as error:
+            raised = CallError("connection", told(error))
+        except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
+            raised = _fault(f"the provider raised {told(error)}", error)
+        return _redacted(raised, provider.key())
 
     def _attempt(
         self,
@@ -269,11 +268,16 @@ def checked(answer: Answer, output: Output) -> Any:
     try:
         return read_answer(answer.text, output)
     except CallError as error:
-        raise CallError(error.error_class, shortened(error.message)) from None
+        raise CallError(error.error_class, shortened(error.message), traceback=error.traceback) from None
     except RecursionError:
         raise CallError("invalid_answer", "the answer is nested too deeply to be read") from None
-    except Exception as error:  # validators are the user's code
-        raise CallError("user_function", shortened(f"checking the answer raised {_told(error)}")) from error
+    except BaseException as error:  # validators are the user's code
+        raise _fault(f"checking the answer raised {told(error)}", error) from error
+
+
+def _fault(message: str, error: BaseException) -> CallError:
+    """The error for code of the user's or of a provider that raised what it should not."""
+    return CallError("user_function", shortened(message), traceback=traceback_of(error))
 
 
 def unsent(model: str, error: CallError) -> Attempt:
@@ -288,11 +292,6 @@ def unsent(model: str, error: CallError) -> Attempt:
         cost_nano_usd=0,
         sent=False,
     )
-
-
-def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """`text`, cut to `longest` characters."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _usage_of_failure(error: CallError) -> Usage | None:
@@ -319,6 +318,7 @@ def _redacted(error: CallError, secret: str | None) -> CallError:
         retry_after_seconds=error.retry_after_seconds,
         usage=error.usage,
         sent=error.sent,
+        traceback=error.traceback and _hidden(error.traceback, secret),
     )
 
 
@@ -334,7 +334,3 @@ def _words(answer: Answer) -> str:
 def _kept(text: str, longest: int, provider: Provider) -> str:
     """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
     return excerpt(clean_text(_hidden(text, provider.key())), longest)
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from beam_llmdag.attempt import LONGEST_MESSAGE, Attempts, Outcome, Patience, checked, shortened
+from beam_llmdag.attempt import Attempts, Outcome, Patience, checked
 from beam_llmdag.budget import Budget
 from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
@@ -26,6 +26,7 @@ from beam_llmdag.result import Attempt
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
 from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key, own_key
+from beam_llmdag.telling import LONGEST_MESSAGE, shortened
 from beam_llmdag.usage import Usage
 
 __all__ = ["Caller", "Question", "Reply"]
@@ -431,4 +432,6 @@ def _failure(failures: Sequence[tuple[str, CallError]], deadline_seconds: float 
     if deadline_seconds is not None:
         error_class = "timeout"
         told = f"no good answer within the deadline of {deadline_seconds:g} seconds; {told}"
-    return CallError(error_class, told, http_status=last.http_status, request_id=last.request_id)
+    return CallError(
+        error_class, told, http_status=last.http_status, request_id=last.request_id, traceback=last.traceback
+    )

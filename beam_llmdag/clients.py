@@ -14,6 +14,7 @@ from beam_llmdag.errors import CallError, LLMDagError
 from beam_llmdag.model import Model, WireSchema
 from beam_llmdag.providers.base import Clocked, Provider, ProviderFactory, find_provider
 from beam_llmdag.schema import Output
+from beam_llmdag.telling import told, traceback_of, words_of
 
 __all__ = ["Clients", "WireOutput"]
 
@@ -56,7 +57,7 @@ class Clients:
         if provider is None:
             try:
                 provider = find_provider(model.provider, self._factories)(model)
-            except Exception as error:  # a third party's factory may raise anything; it costs the calls to its models
+            except BaseException as error:  # a third party's factory may raise anything: it costs these calls
                 raise _unusable(model, error) from error
             if isinstance(provider, Clocked):
                 provider.use_clock(self._clock)
@@ -78,7 +79,7 @@ class Clients:
             provider = self.provider(model)
             try:
                 schema = provider.wire_schema(output.schema)
-            except Exception as error:  # as above
+            except BaseException as error:  # as above
                 raise _unusable(model, error) from error
             found = known[key] = WireOutput(schema, json.dumps(schema.schema, ensure_ascii=False))
         return found
@@ -93,9 +94,14 @@ class Clients:
         """Closes all clients. One that cannot be closed does not keep the others open."""
         providers = list(self._providers.values())
         self._providers.clear()
-        for error in await asyncio.gather(*(provider.aclose() for provider in providers), return_exceptions=True):
-            if error is not None:
-                _log.warning("a client was not closed: %s", type(error).__name__)
+        await asyncio.gather(*(_close(provider) for provider in providers), return_exceptions=True)
+
+
+async def _close(provider: Provider) -> None:
+    try:
+        await provider.aclose()
+    except BaseException as error:  # noqa: BLE001 - SystemExit, say, would end the event loop of all calls
+        _log.warning("a client was not closed: %s", type(error).__name__)
 
 
 def _key(model: Model) -> _ModelKey:
@@ -103,6 +109,7 @@ def _key(model: Model) -> _ModelKey:
     return (model.spec, model.base_url, model.api_key_env)
 
 
-def _unusable(model: Model, error: Exception) -> CallError:
-    told = str(error) if isinstance(error, LLMDagError) else f"{type(error).__name__}: {error}"
-    return CallError("bad_request", told or f"{model.spec} cannot be used", sent=False)
+def _unusable(model: Model, error: BaseException) -> CallError:
+    if isinstance(error, LLMDagError):
+        return CallError("bad_request", words_of(error) or f"{model.spec} cannot be used", sent=False)
+    return CallError("bad_request", told(error), sent=False, traceback=traceback_of(error))

@@ -80,6 +80,7 @@ class CallError(LLMDagError):
         retry_after_seconds: how long the vendor asked to wait, None if it did not.
         usage: tokens that the failed call is known to have used; None if nobody knows.
         sent: whether the request may have reached the vendor (and so may have been billed).
+        traceback: where the user's or a provider's own code raised, for `user_function`; None for other classes.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class CallError(LLMDagError):
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
         sent: bool = True,
+        traceback: str | None = None,
     ) -> None:
         super().__init__(error_class, message)
         self.error_class = error_class
@@ -101,6 +103,7 @@ class CallError(LLMDagError):
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.sent = sent
+        self.traceback = traceback
 
     def __str__(self) -> str:
         return f"{self.error_class}: {self.message}"

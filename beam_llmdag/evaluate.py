@@ -16,7 +16,7 @@ from beam_llmdag.item import Item
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.prompt import messages_of
 from beam_llmdag.result import Result
-from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, typed, user_error
+from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, guarded, typed, user_error
 
 __all__ = [
     "Prompt",
@@ -83,6 +83,7 @@ def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
         status="failed",
         error_class=error.error_class,
         message=f"{about}: {error.message}",
+        traceback=error.traceback,
         attempts=tuple(reply.attempts),
         store_hit=reply.store_hit,
     )
@@ -118,10 +119,14 @@ def read_prompt(prompt: Any) -> Prompt:
     Raises:
         Failed: it is no prompt, or says nothing.
     """
-    try:
-        return messages_of(prompt)
-    except CallError as error:
-        raise Failed(error) from None
+
+    def read() -> Prompt:
+        try:
+            return messages_of(prompt)
+        except CallError as error:
+            raise Failed(error) from None
+
+    return guarded(read, "reading the prompt")
 
 
 def models_of(dimension: Dimension, values: Values) -> tuple[Model, ...]:
@@ -133,11 +138,16 @@ def models_of(dimension: Dimension, values: Values) -> tuple[Model, ...]:
     if dimension.models is not None:
         return dimension.models
     assert isinstance(dimension.model, Function)
-    chosen = call_user(dimension.model, values)
-    try:
-        return dimension.tuned(as_model(chosen)).chain()
-    except GraphError as error:
-        raise user_error(f"{dimension.model.label} returned no model: {error}") from None
+    label = dimension.model.label
+
+    def models(chosen: Any) -> tuple[Model, ...]:
+        try:
+            return dimension.tuned(as_model(chosen)).chain()
+        except GraphError as error:
+            raise user_error(f"{label} returned no model: {error}") from None
+
+    found: tuple[Model, ...] = call_user(dimension.model, values, models)
+    return found
 
 
 def check_dependencies(dimension: Dimension, results: Mapping[str, Result | None], names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message, Role
+from beam_llmdag.telling import shown
 from beam_llmdag.text import clean_text
 
 __all__ = ["estimated_tokens", "messages_of", "readable"]
@@ -35,7 +36,7 @@ def messages_of(prompt: Any) -> tuple[tuple[Message, ...], str | None]:
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, (str, Image, Message)) for part in parts):
         raise _wrong(
             "a prompt is a text, or a list of texts, Images and Messages; "
-            f"the prompt function returned {type(prompt).__name__}: {prompt!r:.100}"
+            f"the prompt function returned {type(prompt).__name__}: {shown(prompt)}"
         )
     messages = [message for message in _messages(parts) if message.content]
     asked = tuple(message for message in messages if message.role != "system")
@@ -78,16 +79,16 @@ def _messages(parts: Sequence[str | Image | Message]) -> Iterator[Message]:
 def _checked(message: Any) -> Message:
     """`message` with clean text and without blank parts; its content is empty if nothing is left."""
     if message.role not in _ROLES:
-        raise _wrong(f"the role of a Message is 'system', 'user' or 'assistant', not {message.role!r:.100}")
+        raise _wrong(f"the role of a Message is 'system', 'user' or 'assistant', not {shown(message.role)}")
     content = [message.content] if isinstance(message.content, str) else message.content
     if not isinstance(content, (list, tuple)) or not all(isinstance(part, (str, Image)) for part in content):
-        raise _wrong(f"the content of a Message is a text, or a list of texts and Images, not {content!r:.100}")
+        raise _wrong(f"the content of a Message is a text, or a list of texts and Images, not {shown(content)}")
     images = [part for part in content if isinstance(part, Image)]
     if images and message.role == "system":
         raise _wrong("a system message holds text only: put its images into a user message")
     for image in images:
         if not isinstance(image.data, bytes) or not image.data:
-            raise _wrong(f"an Image holds the bytes of a file, not {type(image.data).__name__}: {image.data!r:.100}")
+            raise _wrong(f"an Image holds the bytes of a file, not {type(image.data).__name__}: {shown(image.data)}")
     kept = tuple(clean_text(part) if isinstance(part, str) else part for part in content if _says_something(part))
     if message.role == "system":
         return Message("system", "\n\n".join(map(str, kept)))

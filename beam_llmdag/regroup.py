@@ -14,6 +14,7 @@ from beam_llmdag.evaluate import missing_reason
 from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
 from beam_llmdag.item import Item, id_text, item_from
 from beam_llmdag.result import Result, Row
+from beam_llmdag.telling import shown
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, guarded, user_error
 
 __all__ = ["REGROUP_SCHEMA", "regroup_rows"]
@@ -52,9 +53,13 @@ def regroup_rows(
         return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="skipped", reason=str(skipped))
     except Failed as failed:
         message = f"regroup {regroup.name!r}: {failed.error.message}"
-        error_class = failed.error.error_class
         return [], Result(
-            dimension=regroup.name, item_id=NO_GROUP, status="failed", error_class=error_class, message=message
+            dimension=regroup.name,
+            item_id=NO_GROUP,
+            status="failed",
+            error_class=failed.error.error_class,
+            message=message,
+            traceback=failed.error.traceback,
         )
     kept, report = _report(items, {row.item.id for row in rows})
     reason = f"groups without a name, which became no item: {unnamed}" if unnamed else None
@@ -94,7 +99,7 @@ def _new_items(made: Any, sources: Mapping[str, Item]) -> tuple[list[Item], int]
         unnamed = 0
         if not all(isinstance(item, Item) for item in found):
             kind = type(made).__name__
-            raise user_error(f"a regroup returns a dict of new id -> source ids, or Items, not {kind}: {made!r:.100}")
+            raise user_error(f"a regroup returns a dict of new id -> source ids, or Items, not {kind}: {shown(made)}")
     items = [_at_the_door(item) for item in found]
     repeated = sorted(new_id for new_id, times in Counter(item.id for item in items).items() if times > 1)
     if repeated:
@@ -107,7 +112,7 @@ def _new_item(new_id: str, value: Any, sources: Mapping[str, Item]) -> Item:
         return replace(value, id=new_id)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         kind = type(value).__name__
-        raise user_error(f"the new item {new_id!r} needs a list of source ids or an Item, not {kind}: {value!r:.100}")
+        raise user_error(f"the new item {new_id!r} needs a list of source ids or an Item, not {kind}: {shown(value)}")
     ids = tuple(dict.fromkeys(_id_text(source_id) for source_id in value))
     contents = [sources[source_id].content for source_id in ids if source_id in sources]
     if any(isinstance(content, bytes) for content in contents):

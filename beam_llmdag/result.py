@@ -62,6 +62,7 @@ class Result:
         data: the validated answer as JSON-like data; None unless ok or fallback.
         reason: why it was skipped, or what a reader of a good result should know (rows left out of a global).
         error_class, message: the failure, for `"failed"` and `"fallback"`.
+        traceback: where the user's or a provider's own code raised, if that is the failure; in no file of items.
         model: model that answered, `"provider:name"`.
         attempts: every call made for it, in order.
         store_hit: the answer was in the store: no call. It cost nothing, unless this very run had paid for it before
@@ -76,6 +77,7 @@ class Result:
     reason: str | None = None
     error_class: ErrorClass | None = None
     message: str | None = None
+    traceback: str | None = None
     model: str | None = None
     attempts: tuple[Attempt, ...] = ()
     store_hit: bool = False
@@ -119,6 +121,7 @@ class Failure:
         dimension: the dimension that failed; `"input"` for a record that is no item.
         item_id: the item (see `Result.item_id`); for a record, where it stood, as `"file:line 2"`.
         error_class, message: what went wrong.
+        traceback: where the user's or a provider's own code raised, if that is what went wrong.
         attempts: every call made, in order.
     """
 
@@ -126,6 +129,7 @@ class Failure:
     item_id: str
     error_class: ErrorClass
     message: str
+    traceback: str | None = None
     attempts: tuple[Attempt, ...] = ()
 
 

@@ -14,6 +14,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.json_data import check_data, clean_json
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
+from beam_llmdag.telling import shown, told, traceback_of
 from beam_llmdag.text import clean_text
 from beam_llmdag.travel import forget_surroundings
 
@@ -92,7 +93,7 @@ class Output:
         """
         if self.schema is None:
             if not isinstance(value, str):
-                raise CallError("invalid_answer", f"a text is asked for, not {type(value).__name__}: {value!r:.100}")
+                raise CallError("invalid_answer", f"a text is asked for, not {type(value).__name__}: {shown(value)}")
             return clean_text(value)
         adapter = self._adapter
         if adapter is None:
@@ -131,9 +132,9 @@ class Output:
             raise CallError("invalid_answer", _said(error)) from None
         except RecursionError:
             raise
-        except Exception as error:  # a validator of the user's may raise anything, and pydantic lets most of it through
+        except BaseException as error:  # a validator may raise anything, and pydantic lets most of it through
             raise CallError(
-                "user_function", f"a validator of the output raised {type(error).__name__}: {error}"
+                "user_function", f"a validator of the output raised {told(error)}", traceback=traceback_of(error)
             ) from error
 
     def _dumped(self, value: Any) -> Any:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import traceback
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from traceback import walk_tb
 from types import CodeType
 from typing import Any, TypeVar
 
-from beam_llmdag.attempt import shortened
 from beam_llmdag.dimension import Dimension, Function, Step
 from beam_llmdag.errors import CallError
 from beam_llmdag.result import Result
+from beam_llmdag.telling import shortened, told, traceback_of
 
 __all__ = ["Failed", "Skipped", "Values", "call_user", "dumped", "guarded", "typed", "typed_parts", "user_error"]
 
@@ -112,18 +113,25 @@ def guarded(function: Callable[[], T], what: str, code: Any = None) -> T:
         return function()
     except Failed:
         raise
-    except (Exception, SystemExit) as error:  # SystemExit would end the event loop of all calls
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise user_error(f"{what} raised {told}", _place(error, code)) from error
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread():
+            raise  # somebody pressed Ctrl-C: other threads never hear of that
+        raise _raised(error, what, code) from error
+    except BaseException as error:  # SystemExit, say, would end the event loop of all calls
+        raise _raised(error, what, code) from error
 
 
-def user_error(message: str, place: str = "") -> Failed:
+def user_error(message: str, place: str = "", *, traceback: str | None = None) -> Failed:
     """The failure of a user's function."""
-    return Failed(CallError("user_function", shortened(message) + place, sent=False))
+    return Failed(CallError("user_function", shortened(message) + place, sent=False, traceback=traceback))
+
+
+def _raised(error: BaseException, what: str, code: Any) -> Failed:
+    return user_error(f"{what} raised {told(error)}", _place(error, code), traceback=traceback_of(error))
 
 
 def _place(error: BaseException, function: Any) -> str:
-    frames = list(traceback.walk_tb(error.__traceback__))[1:]  # the first one is `guarded`
+    frames = list(walk_tb(error.__traceback__))[1:]  # the first one is `guarded`
     code = getattr(function, "__code__", None)
     own = [line for frame, line in frames if isinstance(code, CodeType) and frame.f_code is code]
     if own and isinstance(code, CodeType):

@@ -321,9 +321,22 @@ def test_a_key_without_quota_does_not_stop_another_key():
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("sk-0123456789 is odd"), asyncio.CancelledError("sk-0123456789"), MemoryError()]
+    "error",
+    [ValueError("sk-0123456789 is odd"), MemoryError(), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
+    ids=lambda error: type(error).__name__,
 )
-def test_a_provider_that_raises_anything_costs_one_call(error):
+def test_a_fault_in_a_provider_costs_one_call_and_is_not_tried_again(error):
+    provider = Raising(error)
+    [reply] = ask(make_caller({"odd": provider}), question(model=Model("odd:x", attempts=2)))
+    assert classes(reply) == ["user_function"]
+    assert type(error).__name__ in reply.error.message
+    assert 'File "test_call.py"' in reply.error.traceback
+    assert "sk-0123456789" not in repr(reply) + reply.error.traceback
+    assert provider.calls == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("sk-0123456789"), asyncio.CancelledError("sk-0123456789")])
+def test_a_provider_that_lost_its_connection_is_asked_again(error):
     provider = Raising(error)
     [reply] = ask(make_caller({"odd": provider}), question(model=Model("odd:x", attempts=2)))
     assert classes(reply) == ["connection", "connection"]

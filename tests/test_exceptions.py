@@ -14,6 +14,7 @@ CALL_ERROR = CallError(
     retry_after_seconds=2.5,
     usage=Usage(input_tokens=3),
     sent=False,
+    traceback="line 1",
 )
 
 

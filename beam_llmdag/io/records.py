@@ -64,6 +64,7 @@ def failure_record(failure: Failure) -> Record:
         "item_id": clean_text(failure.item_id),
         "error_class": failure.error_class,
         "message": clean_text(failure.message),
+        "traceback": _optional(failure.traceback),
         "attempts": [_said_record(attempt) for attempt in failure.attempts],
     }
 

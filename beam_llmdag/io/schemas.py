@@ -154,7 +154,7 @@ _ERROR: list[pa.Field[Any]] = [pa.field("error_class", pa.string()), pa.field("m
 _LEFT_OUT: pa.Field[Any] = pa.field("left_out", pa.list_(pa.string()))
 _ATTEMPT: pa.Field[Any] = pa.field("attempt", pa.int64())
 
-FAILURES_SCHEMA: pa.Schema = pa.schema([*_ABOUT, *_ERROR, _ATTEMPTS])
+FAILURES_SCHEMA: pa.Schema = pa.schema([*_ABOUT, *_ERROR, pa.field("traceback", pa.string()), _ATTEMPTS])
 """The columns of a file of failures: one row per failed result or unreadable record."""
 
 COSTS_SCHEMA: pa.Schema = pa.schema([*_ABOUT, _ATTEMPT, *_attempt_fields()])

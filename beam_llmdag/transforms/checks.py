@@ -10,6 +10,7 @@ from apache_beam.internal import pickler
 from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Function
 from beam_llmdag.errors import GraphError
+from beam_llmdag.telling import told
 
 __all__ = ["check_budget", "check_pickling", "check_shared_limits"]
 
@@ -46,7 +47,7 @@ def check_pickling(dag: Dag) -> None:
             pickler.dumps(step)
         except Exception as error:  # pickling runs code of whatever a function closes over
             raise GraphError(
-                f"dimension {name!r} cannot be sent to workers: {type(error).__name__}: {error}. "
+                f"dimension {name!r} cannot be sent to workers: {told(error)}. "
                 f"A function closes over a client or a file, say: make it in the function, or a module's global"
             ) from error
 

@@ -133,6 +133,7 @@ def _result_plain(result: Result) -> list[Any]:
         result.reason,
         result.error_class,
         result.message,
+        result.traceback,
         result.model,
         [_attempt_plain(attempt) for attempt in result.attempts],
         result.store_hit,
@@ -141,7 +142,9 @@ def _result_plain(result: Result) -> list[Any]:
 
 
 def _result_from(plain: list[Any]) -> Result:
-    dimension, item_id, status, data, reason, error_class, message, model, attempts, store_hit, left_out = plain
+    dimension, item_id, status, data, reason, error_class, message, traceback, model, attempts, store_hit, left_out = (
+        plain
+    )
     return Result(
         dimension=dimension,
         item_id=item_id,
@@ -150,6 +153,7 @@ def _result_from(plain: list[Any]) -> Result:
         reason=reason,
         error_class=error_class,
         message=message,
+        traceback=traceback,
         model=model,
         attempts=tuple(_attempt_from(attempt) for attempt in attempts),
         store_hit=store_hit,
@@ -204,16 +208,17 @@ class RowCoder(JsonCoder[Row]):
 
 def _failure_plain(failure: Failure) -> list[Any]:
     attempts = [_attempt_plain(attempt) for attempt in failure.attempts]
-    return [failure.dimension, failure.item_id, failure.error_class, failure.message, attempts]
+    return [failure.dimension, failure.item_id, failure.error_class, failure.message, failure.traceback, attempts]
 
 
 def _failure_from(plain: list[Any]) -> Failure:
-    dimension, item_id, error_class, message, attempts = plain
+    dimension, item_id, error_class, message, traceback, attempts = plain
     return Failure(
         dimension=dimension,
         item_id=item_id,
         error_class=error_class,
         message=message,
+        traceback=traceback,
         attempts=tuple(_attempt_from(attempt) for attempt in attempts),
     )
 

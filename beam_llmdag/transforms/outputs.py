@@ -26,6 +26,7 @@ def failure_of(result: Result) -> Failure | None:
         item_id=result.item_id,
         error_class=result.error_class,
         message=result.message or "",
+        traceback=result.traceback,
         attempts=result.attempts,
     )
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.telling import told
 
 __all__ = ["import_dotted"]
 
@@ -63,7 +64,7 @@ def _imported(module: str, path: str) -> ModuleType:
     try:
         return import_module(module)
     except Exception as error:  # the module's own code runs, and may raise anything
-        raise GraphError(f"{path!r}: importing {module!r} raised {type(error).__name__}: {error}") from error
+        raise GraphError(f"{path!r}: importing {module!r} raised {told(error)}") from error
 
 
 def _what(found: Any, parts: list[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.telling import told
 from beam_llmdag.user_code import user_error
 
 try:
@@ -195,4 +196,4 @@ def _line(template: jinja2.Template, traceback: TracebackType | None) -> int:
 
 
 def _raised(text: Text, error: Exception, line: int) -> Exception:
-    return user_error(f"{text.label} raised {type(error).__name__}: {error}", f" ({text.file}, line {line})")
+    return user_error(f"{text.label} raised {told(error)}", f" ({text.file}, line {line})")

@@ -150,6 +150,7 @@ def test_a_failure_fits_its_schema():
         "item_id": "a",
         "error_class": "timeout",
         "message": "x\ufffd",
+        "traceback": None,
         "attempts": [LOST_RECORD],
     }
     assert pa.Table.from_pylist([record], schema=FAILURES_SCHEMA).to_pylist() == [record]

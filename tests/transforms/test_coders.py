@@ -59,6 +59,8 @@ VALUES: list[Any] = [
     Result(dimension="d", item_id="", status="skipped"),
     Row(item=ITEM, results={"d": RESULT, "a": Result(dimension="a", item_id="007", status="ok", data="text")}),
     Failure(dimension="d", item_id="1", error_class="auth", message="no key", attempts=(ATTEMPT,)),
+    Failure(dimension="d", item_id="1", error_class="user_function", message="odd", traceback="line 1\nline 2"),
+    Result(dimension="d", item_id="1", status="failed", error_class="user_function", message="odd", traceback="line 1"),
     CostRow(dimension="d", item_id="1", attempt=2, what=UNKNOWN),
 ]
 
