@@ -68,6 +68,7 @@ class Reply:
         model: who answered, `"provider:name"`.
         attempts: every call made, in order, also those of models that failed.
         store_hit: the answer was in the store.
+        reason: what a reader of a good answer should know.
     """
 
     data: Any = None
@@ -75,6 +76,7 @@ class Reply:
     model: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     store_hit: bool = False
+    reason: str | None = None
 
 
 class Caller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from beam_llmdag import drawing, validation
 from beam_llmdag.dimension import ABSENT, RESERVED, Dimension, Function, OnMissing, Regroup, Scope, Step
@@ -74,6 +74,8 @@ class Dag:
         deadline_seconds: float | None = None,
         attempts: int | None = None,
         max_prompt_tokens: int | None = None,
+        samples: int = 1,
+        vote: Callable[..., Any] | Literal["majority"] | None = None,
     ) -> Any:
         """Declares a dimension, as a decorator of its prompt function.
 
@@ -99,6 +101,10 @@ class Dag:
             deadline_seconds: longest time for all tries and fallbacks together.
             max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
                 default what the model's context holds.
+            samples: how often the same is asked, on purpose. The answer is then the list of the answers in the order of
+                the samples, without those that failed; the dimension has failed if all have.
+            vote: makes one answer of that list: a function of one parameter, or `"majority"`: the most common answer,
+                the first of equally common ones.
 
         Returns:
             The `Dimension`.
@@ -110,14 +116,12 @@ class Dag:
         def declare(prompt: Callable[..., Any]) -> Dimension:
             step_name = self._new_name(name, prompt, "dimension")
             where = f"dimension {step_name!r}"
-            try:
-                declared = Output(output)
-            except GraphError as error:
-                raise GraphError(f"{where}: {error}") from None
+            asked = _output_of(output, where)
             dimension = Dimension(
                 name=step_name,
-                prompt=Function.of(prompt, f"prompt of {where}"),
-                output=declared,
+                function=Function.of(prompt, f"prompt of {where}"),
+                output=asked.listed() if samples != 1 and vote is None else asked,
+                asked=asked,
                 scope=scope,
                 over=None if over is None else _name_of(over, f"over of {where}"),
                 per=None if per is None else Function.of(per, f"per of {where}"),
@@ -134,11 +138,67 @@ class Dag:
                 deadline_seconds=deadline_seconds,
                 attempts=attempts,
                 max_prompt_tokens=max_prompt_tokens,
+                samples=samples,
+                vote=None if vote is None else _vote_of(vote, where),
             )
             validation.check_dimension(dimension)
             self._check_models(dimension)
             self.steps[step_name] = dimension
             return dimension
+
+        return declare if function is None else declare(function)
+
+    def compute(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        output: Any = Any,
+        name: str | None = None,
+        scope: Scope = "item",
+        over: Regroup | str | None = None,
+        per: Callable[..., Any] | None = None,
+        skip_if: Callable[..., Any] | None = None,
+        after: Iterable[Dimension | Regroup | str] = (),
+        on_missing: OnMissing = "skip",
+    ) -> Any:
+        """Declares, as a decorator, a step whose function makes the answer of others, without a call.
+
+        The parameters of the function name what it needs, as those of a prompt function do. It returns the answer.
+        Everything else about the step is as if a model had answered: it has a column, others may need it, and it is
+        skipped with what it needs. With `on_missing="run"` it can join branches of which one was skipped.
+
+        Args:
+            output: what the answer must look like, and what others that need it see; see `dimension`. By default any
+                JSON-like data; an object of a pydantic class becomes a dict then.
+            name, scope, over, per, skip_if, after, on_missing: see `dimension`.
+
+        Returns:
+            The `Dimension`.
+
+        Raises:
+            GraphError: as for `dimension`.
+        """
+
+        def declare(compute: Callable[..., Any]) -> Dimension:
+            step_name = self._new_name(name, compute, "compute")
+            where = f"computed step {step_name!r}"
+            made = _output_of(output, where)
+            step = Dimension(
+                name=step_name,
+                function=Function.of(compute, where),
+                output=made,
+                asked=made,
+                scope=scope,
+                over=None if over is None else _name_of(over, f"over of {where}"),
+                per=None if per is None else Function.of(per, f"per of {where}"),
+                model=None,
+                skip_if=None if skip_if is None else Function.of(skip_if, f"skip_if of {where}"),
+                after=_names_of(after, f"after of {where}"),
+                on_missing=on_missing,
+            )
+            validation.check_dimension(step)
+            self.steps[step_name] = step
+            return step
 
         return declare if function is None else declare(function)
 
@@ -173,7 +233,7 @@ class Dag:
 
     @property
     def dimensions(self) -> dict[str, Dimension]:
-        """The dimensions by name, in order of declaration."""
+        """The dimensions by name, in order of declaration; computed steps are among them."""
         return {name: step for name, step in self.steps.items() if isinstance(step, Dimension)}
 
     def validate(self) -> None:
@@ -279,13 +339,36 @@ class Dag:
 
     def _check_models(self, dimension: Dimension) -> None:
         """Asks the provider of every known model whether it can be asked for the output, before any call."""
-        if isinstance(dimension.model, Function):
-            return
-        for model in dimension.model.chain():
+        for model in dimension.models or ():
             try:
-                asked_schema(dimension.output.schema, model, self.providers)
+                asked_schema(dimension.asked.schema, model, self.providers)
             except GraphError as error:
                 raise GraphError(f"dimension {dimension.name!r}, model {model.spec!r}: {error}") from None
+
+
+def _output_of(output: Any, where: str) -> Output:
+    try:
+        return Output(output)
+    except GraphError as error:
+        raise GraphError(f"{where}: {error}") from None
+
+
+def _vote_of(vote: Any, where: str) -> Function:
+    label = f"vote of {where}"
+    if isinstance(vote, str):
+        if vote != "majority":
+            raise GraphError(f"{label} is a function of the answers, or 'majority', not {vote!r}")
+        vote = _majority
+    function = Function.of(vote, label)
+    if len(function.parameters) != 1:
+        raise GraphError(
+            f"{label} takes one parameter, the list of answers, not {', '.join(function.parameters) or 'none'}"
+        )
+    return function
+
+
+def _majority(answers: Sequence[Any]) -> Any:
+    return max(answers, key=answers.count)
 
 
 def _name_of(step: Dimension | Regroup | str, where: str) -> str:

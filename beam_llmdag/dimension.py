@@ -84,15 +84,27 @@ class Function:
 
 @dataclass(eq=False, kw_only=True)
 class Dimension:
-    """One analysis: a prompt, an output, a model, dependencies. Made by `Dag.dimension`, which documents the fields."""
+    """One analysis: a prompt, an output, a model, dependencies. Made by `Dag.dimension`, which documents the fields.
+
+    A computed step (`Dag.compute`) is one as well, with no model: its function returns the answer and no prompt. All
+    else that holds for dimensions holds for it.
+
+    Attributes:
+        function: what the user declared: it returns the prompt, or the answer of a computed step.
+        output: what its results are: an answer, a list of answers, or what `vote` makes of them.
+        asked: what one call is asked for.
+    """
 
     name: str
-    prompt: Function
+    function: Function
     output: Output
+    asked: Output
     scope: Scope = "item"
     over: str | None = None
     per: Function | None = None
-    model: Model | Function
+    model: Model | Function | None
+    samples: int = 1
+    vote: Function | None = None
     skip_if: Function | None = None
     on_failure: Any = ABSENT
     after: tuple[str, ...] = ()
@@ -117,7 +129,9 @@ class Dimension:
         Raises:
             GraphError: this dimension is not global, or the function does not take `parts` alone.
         """
-        where = f"merge of dimension {self.name!r}"
+        where = f"merge of {self.title}"
+        if self.is_computed:
+            raise GraphError(f"{where}: nothing is asked, so its function sees all rows at once")
         if self.scope != "global":
             raise GraphError(f"{where}: only a global dimension has parts to merge")
         merged = Function.of(function, where)
@@ -126,10 +140,20 @@ class Dimension:
         self.merge_prompt = merged
         return function
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether its function makes the answer, without a call."""
+        return self.model is None
+
+    @property
+    def title(self) -> str:
+        """What it is called in errors."""
+        return f"{'computed step' if self.is_computed else 'dimension'} {self.name!r}"
+
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions whose parameters are dependencies."""
-        declared = (self.prompt, self.skip_if, self.model, self.per, self.on_failure)
+        declared = (self.function, self.skip_if, self.model, self.per, self.on_failure)
         return tuple(function for function in declared if isinstance(function, Function))
 
     @cached_property
@@ -150,7 +174,9 @@ class Dimension:
 
     @cached_property
     def models(self) -> tuple[Model, ...] | None:
-        """The models to ask, in order; None if a function picks them."""
+        """The models to ask, in order: none for a computed step; None if a function picks them."""
+        if self.model is None:
+            return ()
         return self.tuned(self.model).chain() if isinstance(self.model, Model) else None
 
     def tuned(self, model: Model) -> Model:
@@ -172,6 +198,11 @@ class Regroup:
     name: str
     function: Function
     over: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called in errors."""
+        return f"regroup {self.name!r}"
 
     @property
     def scope(self) -> Literal["regroup"]:

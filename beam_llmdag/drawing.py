@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from beam_llmdag.dimension import ABSENT, Dimension, Function, Step
+from beam_llmdag.dimension import ABSENT, Dimension, Step
 from beam_llmdag.order import in_order, step_needs
 from beam_llmdag.validation import item_spaces
 
@@ -30,21 +30,24 @@ def critical_path(steps: Mapping[str, Step]) -> list[str]:
     before: dict[str, str | None] = {}
     for name in in_order(steps):
         last = before[name] = max(step_needs(steps[name]), key=length.__getitem__, default=None)
-        length[name] = (0 if last is None else length[last]) + isinstance(steps[name], Dimension)
+        length[name] = (0 if last is None else length[last]) + _makes_calls(steps[name])
     chain: list[str] = []
     end: str | None = max(steps, key=length.__getitem__)
     while end is not None:
         chain.append(end)
         end = before[end]
-    return [name for name in reversed(chain) if isinstance(steps[name], Dimension)]
+    return [name for name in reversed(chain) if _makes_calls(steps[name])]
 
 
 def to_mermaid(name: str, steps: Mapping[str, Step]) -> str:
-    """A Mermaid flowchart: boxes are item dimensions, hexagons globals, cylinders regroups; dotted is mere order."""
+    """A Mermaid flowchart. Dotted is mere order.
+
+    Boxes are item dimensions, hexagons globals, cylinders regroups, parallelograms computed steps.
+    """
     ids = {"items": "items"} | {step: _mermaid_id(step, steps) for step in steps}
     lines = ["---", f"title: {json.dumps(name)}", "---", "flowchart LR", "    items([items])"]
     for step in steps.values():
-        opening, closing = _MERMAID_SHAPES[step.scope]
+        opening, closing = _MERMAID_SHAPES[_kind(step)]
         lines.append(f'    {ids[step.name]}{opening}"{step.name}"{closing}')
     for start, end, dotted in _edges(steps):
         lines.append(f"    {ids[start]} {'-.->' if dotted else '-->'} {ids[end]}")
@@ -52,9 +55,9 @@ def to_mermaid(name: str, steps: Mapping[str, Step]) -> str:
 
 
 def to_dot(name: str, steps: Mapping[str, Step]) -> str:
-    """The graph in Graphviz' language: boxes are item dimensions, hexagons globals, cylinders regroups."""
+    """The graph in Graphviz' language, with the shapes of `to_mermaid`."""
     lines = [f"digraph {_dot_id(name)} {{", "    rankdir=LR;", "    items [shape=oval];"]
-    lines += [f"    {_dot_id(step.name)} [shape={_DOT_SHAPES[step.scope]}];" for step in steps.values()]
+    lines += [f"    {_dot_id(step.name)} [shape={_DOT_SHAPES[_kind(step)]}];" for step in steps.values()]
     for start, end, dotted in _edges(steps):
         lines.append(f"    {_dot_id(start)} -> {_dot_id(end)}{' [style=dashed]' if dotted else ''};")
     return "\n".join([*lines, "}"])
@@ -67,8 +70,8 @@ def to_json(name: str, steps: Mapping[str, Step]) -> str:
     return json.dumps({"name": name, "steps": described}, indent=2, ensure_ascii=False)
 
 
-_MERMAID_SHAPES = {"item": ("[", "]"), "global": ("{{", "}}"), "regroup": ("[(", ")]")}
-_DOT_SHAPES = {"item": "box", "global": "hexagon", "regroup": "cylinder"}
+_MERMAID_SHAPES = {"item": ("[", "]"), "global": ("{{", "}}"), "regroup": ("[(", ")]"), "computed": ("[/", "/]")}
+_DOT_SHAPES = {"item": "box", "global": "hexagon", "regroup": "cylinder", "computed": "parallelogram"}
 _MERMAID_WORDS = frozenset(
     (
         "call",
@@ -86,6 +89,14 @@ _MERMAID_WORDS = frozenset(
     )
 )
 _DOT_WORDS = frozenset({"digraph", "edge", "graph", "node", "strict", "subgraph"})
+
+
+def _makes_calls(step: Step) -> bool:
+    return isinstance(step, Dimension) and not step.is_computed
+
+
+def _kind(step: Step) -> str:
+    return "computed" if isinstance(step, Dimension) and step.is_computed else step.scope
 
 
 def _mermaid_id(name: str, steps: Mapping[str, Step]) -> str:
@@ -123,11 +134,13 @@ def _is_mere_order(step: Step, needed: str) -> bool:
 def _described(step: Step, space: str | None) -> dict[str, Any]:
     described: dict[str, Any] = {"name": step.name, "kind": step.scope, "over": space, "needs": step_needs(step)}
     if isinstance(step, Dimension):
-        model = "chosen by a function" if isinstance(step.model, Function) else [m.spec for m in step.model.chain()]
+        models = "chosen by a function" if step.models is None else [model.spec for model in step.models]
         described |= {
             "after": list(step.after),
             "per_group": step.per is not None,
-            "models": model,
+            "computed": step.is_computed,
+            "models": models,
+            "samples": step.samples,
             "skip_if": step.skip_if is not None,
             "on_failure": step.on_failure is not ABSENT,
             "on_missing": step.on_missing,

@@ -16,6 +16,7 @@ from beam_llmdag.item import Item
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.prompt import messages_of
 from beam_llmdag.result import Result
+from beam_llmdag.sampling import sampled
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, guarded, typed, user_error
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ask",
     "check_dependencies",
     "check_skip_if",
+    "computed",
     "concluded",
     "evaluate_item",
     "missing_reason",
@@ -53,8 +55,7 @@ async def evaluate_item(
             arguments[name] = typed(steps[name], results.get(name))
         check_dependencies(dimension, results, dimension.required)
         check_skip_if(dimension, values)
-        models = models_of(dimension, values)
-        reply = await ask(dimension, item.id, read_prompt(call_user(dimension.prompt, values)), models, caller)
+        reply = computed(dimension, values) if dimension.is_computed else await _asked(dimension, values, caller)
     except Skipped as skipped:
         return Result(dimension=dimension.name, item_id=item.id, status="skipped", reason=str(skipped))
     except Failed as failed:
@@ -71,12 +72,13 @@ def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
             item_id=values.subject,
             status="ok",
             data=reply.data,
+            reason=reply.reason,
             model=reply.model,
             attempts=tuple(reply.attempts),
             store_hit=reply.store_hit,
         )
     kind = "group" if dimension.scope == "global" else "item"
-    about = f"dimension {dimension.name!r}" + (f", {kind} {values.subject!r}" if values.subject else "")
+    about = dimension.title + (f", {kind} {values.subject!r}" if values.subject else "")
     failed = Result(
         dimension=dimension.name,
         item_id=values.subject,
@@ -95,8 +97,30 @@ def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
         return replace(failed, message=f"{failed.message}; on_failure did not help: {second.error.message}")
 
 
-async def ask(dimension: Dimension, subject: str, prompt: Prompt, models: tuple[Model, ...], caller: Caller) -> Reply:
-    """Asks a prompt of a dimension about an item or a group."""
+def computed(dimension: Dimension, values: Values) -> Reply:
+    """What the function of a computed step makes.
+
+    Raises:
+        Failed: it raised, or what it returned does not fit the output.
+    """
+    return Reply(data=dumped(dimension.output, call_user(dimension.function, values), "what it returned"))
+
+
+async def _asked(dimension: Dimension, values: Values, caller: Caller) -> Reply:
+    """What the models say about one item.
+
+    Raises:
+        Failed: there is no prompt, or no model.
+    """
+    models = models_of(dimension, values)
+    prompt = read_prompt(call_user(dimension.function, values))
+    return await sampled(dimension, lambda sample: ask(dimension, values.subject, prompt, models, caller, sample))
+
+
+async def ask(
+    dimension: Dimension, subject: str, prompt: Prompt, models: tuple[Model, ...], caller: Caller, sample: int
+) -> Reply:
+    """Asks a prompt of a dimension about an item or a group, for one sample."""
     messages, system = prompt
     if dimension.system:
         system = f"{dimension.system}\n\n{system}" if system else dimension.system
@@ -106,9 +130,10 @@ async def ask(dimension: Dimension, subject: str, prompt: Prompt, models: tuple[
             subject=subject,
             messages=messages,
             system=system,
-            output=dimension.output,
+            output=dimension.asked,
             models=models,
             deadline_seconds=dimension.deadline_seconds,
+            sample=sample,
         )
     )
 
@@ -197,4 +222,4 @@ def _replacement(dimension: Dimension, values: Values, error: CallError) -> Any:
     value = dimension.on_failure
     if isinstance(value, Function):
         value = call_user(value, replace(values, arguments={**values.arguments, "error": error}))
-    return dumped(dimension, value, "the value of on_failure")
+    return dumped(dimension.output, value, "the value of on_failure")

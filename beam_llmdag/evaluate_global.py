@@ -10,7 +10,7 @@ from typing import Any
 from beam_llmdag.call import Caller, Reply
 from beam_llmdag.dimension import Dimension, Function, Step
 from beam_llmdag.errors import CallError
-from beam_llmdag.evaluate import check_dependencies, check_skip_if, concluded, models_of
+from beam_llmdag.evaluate import check_dependencies, check_skip_if, computed, concluded, models_of
 from beam_llmdag.reduction import reduced
 from beam_llmdag.result import Result, Row
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, typed
@@ -69,20 +69,24 @@ async def evaluate_global(
         _check_global_needs(dimension, sides, steps)
         _check_rows(dimension, rows, left_out)
         check_skip_if(dimension, values)
-        models = models_of(dimension, values)
+        if dimension.is_computed:
+            reply = computed(dimension, values)
+        else:
+            models = models_of(dimension, values)
 
-        def prompt_of(some: Sequence[Row]) -> Any:
-            if some is rows:
-                return call_user(dimension.prompt, values)
-            about_some = global_arguments(dimension.prompt.needs, some, sides, steps)
-            return call_user(dimension.prompt, Values(subject=group, arguments=about_some))
+            def prompt_of(some: Sequence[Row]) -> Any:
+                if some is rows:
+                    return call_user(dimension.function, values)
+                about_some = global_arguments(dimension.function.needs, some, sides, steps)
+                return call_user(dimension.function, Values(subject=group, arguments=about_some))
 
-        reply = await reduced(dimension, group, rows, prompt_of, models, caller)
+            reply = await reduced(dimension, group, rows, prompt_of, models, caller)
     except Skipped as skipped:
         return Result(dimension=dimension.name, item_id=group, status="skipped", reason=str(skipped), left_out=left_out)
     except Failed as failed:
         reply = Reply(error=failed.error)
-    reason = f"{len(left_out)} of {len(left_out) + seen} items left out: they have no answers" if left_out else None
+    left = f"{len(left_out)} of {len(left_out) + seen} items left out: they have no answers" if left_out else None
+    reason = "; ".join(told for told in (left, reply.reason) if told is not None) or None
     return replace(concluded(dimension, values, reply), left_out=left_out, reason=reason)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from beam_llmdag.dimension import Dimension, Function, Step
+from beam_llmdag.dimension import Dimension, Step
 from beam_llmdag.plan import GlobalStage, ItemStage, PlanKind, Stage, make_plan
 from beam_llmdag.providers.base import ProviderFactory, asked_schema
 
@@ -39,11 +39,13 @@ def _told(stage: Stage, steps: Mapping[str, Step]) -> str:
 
 
 def _dimension_lines(dimension: Dimension, providers: Mapping[str, ProviderFactory]) -> list[str]:
-    if isinstance(dimension.model, Function):
-        return [f"{dimension.name}: a function picks the model per item"]
-    chain = dimension.model.chain()
-    lines = [f"{dimension.name}: {', then '.join(model.spec for model in chain)}"]
-    for model in chain:
-        wire = asked_schema(dimension.output.schema, model, providers)
+    if dimension.is_computed:
+        return [f"{dimension.name}: computed, without a call"]
+    samples = f"; {dimension.samples} samples" if dimension.samples > 1 else ""
+    if dimension.models is None:
+        return [f"{dimension.name}: a function picks the model per item{samples}"]
+    lines = [f"{dimension.name}: {', then '.join(model.spec for model in dimension.models)}{samples}"]
+    for model in dimension.models:
+        wire = asked_schema(dimension.asked.schema, model, providers)
         lines += [f"  {model.spec}: {note}" for note in wire.notes] if wire is not None else []
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beam_llmdag.call import Caller, Reply
@@ -15,6 +15,7 @@ from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.prices import context_window
 from beam_llmdag.prompt import estimated_tokens
 from beam_llmdag.result import Row
+from beam_llmdag.sampling import sampled
 from beam_llmdag.user_code import Failed, Values, call_user, dumped, typed_parts
 
 __all__ = ["reduced"]
@@ -43,8 +44,7 @@ async def reduced(
     """
     tree = _Tree(dimension, group, models, caller, _most_tokens(dimension, models))
     prompts = tree.split(rows, prompt_of)
-    replies = await asyncio.gather(*(tree.ask(prompt) for prompt in prompts))
-    return replies[0] if len(replies) == 1 else await tree.merged(replies)
+    return await sampled(dimension, lambda sample: replace(tree, sample=sample).answer(prompts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class _Tree:
 
     Attributes:
         most_tokens: of a prompt; None where nobody knows.
+        sample: the number of the answer where several are asked for.
     """
 
     dimension: Dimension
@@ -60,9 +61,15 @@ class _Tree:
     models: tuple[Model, ...]
     caller: Caller
     most_tokens: int | None
+    sample: int = 0
+
+    async def answer(self, prompts: Sequence[Prompt]) -> Reply:
+        """The reply to prompts that are each about some of the rows."""
+        replies = await asyncio.gather(*(self.ask(prompt) for prompt in prompts))
+        return replies[0] if len(replies) == 1 else await self.merged(replies)
 
     async def ask(self, prompt: Prompt) -> Reply:
-        return await ask(self.dimension, self.group, prompt, self.models, self.caller)
+        return await ask(self.dimension, self.group, prompt, self.models, self.caller, self.sample)
 
     def fits(self, prompt: Prompt) -> bool:
         return self.most_tokens is None or estimated_tokens(prompt[0]) <= self.most_tokens
@@ -110,7 +117,7 @@ class _Tree:
             return parts[0]
         merged = call_user(merge, Values(subject="", arguments={"parts": typed_parts(self.dimension, parts)}))
         if self._is_answer(merged):
-            return dumped(self.dimension, merged, "what merge returned")
+            return dumped(self.dimension.asked, merged, "what merge returned")
         prompt = read_prompt(merged)
         if self.fits(prompt):
             return await self._asked(prompt, total)
@@ -134,10 +141,10 @@ class _Tree:
 
     def _is_answer(self, merged: Any) -> bool:
         """Whether `merged` is an answer rather than a prompt. What may be either is an answer, unless that is text."""
-        if self.dimension.output.is_text or not _looks_like_a_prompt(merged):
+        if self.dimension.asked.is_text or not _looks_like_a_prompt(merged):
             return not _looks_like_a_prompt(merged)
         try:
-            dumped(self.dimension, merged, "what merge returned")
+            dumped(self.dimension.asked, merged, "what merge returned")
         except Failed:
             return False
         return True

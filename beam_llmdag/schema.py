@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
+from types import GenericAlias
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -64,6 +65,13 @@ class Output:
     def is_text(self) -> bool:
         """Whether any text is an answer."""
         return self.schema is None
+
+    def listed(self) -> Output:
+        """The output of several answers: a list of these."""
+        if isinstance(self.declared, Mapping):
+            assert self.data_schema is not None
+            return Output(_list_schema(self.data_schema))
+        return Output(GenericAlias(list, (self.declared,)))
 
     def load(self, value: Any) -> Any:
         """Checks a JSON value that a model wrote for `schema`.
@@ -191,17 +199,30 @@ def _with_defs(schema: dict[str, Any]) -> dict[str, Any]:
     if "definitions" not in schema:
         return schema
     rest = {key: value for key, value in schema.items() if key not in ("definitions", "$defs")}
-    moved: dict[str, Any] = _renamed({**rest, "$defs": {**schema["definitions"], **schema.get("$defs", {})}})
+    whole = {**rest, "$defs": {**schema["definitions"], **schema.get("$defs", {})}}
+    moved: dict[str, Any] = _renamed(whole, "^#/definitions/", "#/$defs/")
     return moved
 
 
-def _renamed(schema: Any) -> Any:
+def _list_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a list of what `schema` describes."""
+    name = "Answer"
+    while name in schema.get("$defs", {}):
+        name += "_"
+    place = f"#/$defs/{name}"
+    answer = _renamed(schema, "^#$", place)
+    definitions = {**answer.pop("$defs", {}), name: answer}
+    return {"type": "array", "items": {"$ref": place}, "$defs": definitions}
+
+
+def _renamed(schema: Any, pattern: str, to: str) -> Any:
+    """`schema` with another beginning of its references."""
     if isinstance(schema, Mapping):
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            schema = {**schema, "$ref": re.sub("^#/definitions/", "#/$defs/", reference)}
-        return {key: _renamed(value) for key, value in schema.items()}
-    return [_renamed(value) for value in schema] if isinstance(schema, list) else schema
+            schema = {**schema, "$ref": re.sub(pattern, to, reference)}
+        return {key: _renamed(value, pattern, to) for key, value in schema.items()}
+    return [_renamed(value, pattern, to) for value in schema] if isinstance(schema, list) else schema
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from beam_llmdag.dimension import Dimension, Function, Step
 from beam_llmdag.errors import CallError
 from beam_llmdag.result import Result
+from beam_llmdag.schema import Output
 from beam_llmdag.telling import shortened, told, traceback_of
 
 __all__ = ["Failed", "Skipped", "Values", "call_user", "dumped", "guarded", "typed", "typed_parts", "user_error"]
@@ -74,16 +75,16 @@ def typed(step: Step, result: Result | None) -> Any:
 
 
 def typed_parts(dimension: Dimension, parts: Sequence[Any]) -> list[Any]:
-    """Typed answers of `dimension` from the data of several.
+    """Typed answers to calls of `dimension` from their data.
 
     Raises:
         Failed: a validator of the user raised.
     """
-    rebuild = dimension.output.rebuild
+    rebuild = dimension.asked.rebuild
     return guarded(lambda: [rebuild(part) for part in parts], f"rebuilding answers of {dimension.name!r}")
 
 
-def dumped(dimension: Dimension, value: Any, what: str) -> Any:
+def dumped(output: Output, value: Any, what: str) -> Any:
     """JSON-like data of a value that the user supplied as an answer.
 
     Raises:
@@ -92,7 +93,7 @@ def dumped(dimension: Dimension, value: Any, what: str) -> Any:
 
     def dump() -> Any:
         try:
-            return dimension.output.dump(value)
+            return output.dump(value)
         except CallError as error:
             raise user_error(f"{what} does not fit the output: {error.message}") from None
 

@@ -20,7 +20,7 @@ def check_dimension(dimension: Dimension) -> None:
     Raises:
         GraphError: see the messages.
     """
-    where = _label(dimension)
+    where = dimension.title
     if dimension.scope not in ("item", "global"):
         raise GraphError(f"{where}: scope is 'item' or 'global', not {dimension.scope!r}")
     if dimension.on_missing not in ("run", "skip", "fail"):
@@ -29,6 +29,10 @@ def check_dimension(dimension: Dimension) -> None:
         raise GraphError(f"{where}: per= makes one answer per group, so it needs scope='global'")
     if dimension.max_prompt_tokens is not None and dimension.scope != "global":
         raise GraphError(f"{where}: max_prompt_tokens splits the rows of a global; an item's prompt is not split")
+    if not isinstance(dimension.samples, int) or dimension.samples < 1:
+        raise GraphError(f"{where}: samples is a number of calls, 1 or more, not {dimension.samples!r}")
+    if dimension.vote is not None and dimension.samples == 1:
+        raise GraphError(f"{where}: vote= makes one answer of several, so it needs samples=3, say")
     for name in ("timeout_seconds", "deadline_seconds", "attempts", "max_tokens", "max_prompt_tokens"):
         value = getattr(dimension, name)
         if value is not None and value <= 0:
@@ -105,7 +109,7 @@ def _check_replacement(dimension: Dimension) -> None:
         dimension.output.dump(dimension.on_failure)
     except CallError as error:
         raise GraphError(
-            f"{_label(dimension)}: the value of on_failure does not fit its output: {error.message}"
+            f"{dimension.title}: the value of on_failure does not fit its output: {error.message}"
         ) from None
 
 
@@ -114,10 +118,10 @@ def _check_names(step: Step, steps: Mapping[str, Step], dag: str) -> None:
     for needed in step_needs(step):
         if needed not in steps:
             raise GraphError(
-                f"{_label(step)} needs {needed!r}, which is no dimension of dag {dag!r}{_nearest(needed, steps)}"
+                f"{step.title} needs {needed!r}, which is no dimension of dag {dag!r}{_nearest(needed, steps)}"
             )
     if step.over is not None and not isinstance(steps[step.over], Regroup):
-        raise GraphError(f"{_label(step)}: over={step.over!r} is no regroup; declare one with @dag.regroup")
+        raise GraphError(f"{step.title}: over={step.over!r} is no regroup; declare one with @dag.regroup")
     for function in step.functions:
         for name in function.fixed:
             if name in steps:
@@ -134,7 +138,7 @@ def _inferred_space(step: Step, needed: list[tuple[str, str | None]]) -> str | N
     if len(spaces) > 1:
         (first, one), (second, other) = list(spaces.items())[:2]
         raise GraphError(
-            f"{_label(step)} needs {one!r} over {_space(first)} and {other!r} over {_space(second)}: an answer about "
+            f"{step.title} needs {one!r} over {_space(first)} and {other!r} over {_space(second)}: an answer about "
             f"one set of items has no counterpart in the other; take one of them through a global"
         )
     return next(iter(spaces), None)
@@ -152,7 +156,7 @@ def _check_over(step: Step, steps: Mapping[str, Step], spaces: Mapping[str, str 
         needed = steps[name]
         if isinstance(needed, Dimension) and needed.scope == "item" and spaces[name] != spaces[step.name]:
             raise GraphError(
-                f"{_label(step)} is over {_space(spaces[step.name])}, but needs {name!r}, which is over "
+                f"{step.title} is over {_space(spaces[step.name])}, but needs {name!r}, which is over "
                 f"{_space(spaces[name])}: take it through a global"
             )
 
@@ -163,27 +167,23 @@ def _check_scopes(step: Step, steps: Mapping[str, Step], spaces: Mapping[str, st
         needed = steps[name]
         if isinstance(needed, Regroup):
             raise GraphError(
-                f"{_label(step)} has a parameter {name!r}, which is a regroup: it makes items; use over={name!r}"
+                f"{step.title} has a parameter {name!r}, which is a regroup: it makes items; use over={name!r}"
             )
         if step.scope == "item" and needed.per is not None and spaces[name] != spaces[step.name]:
             raise GraphError(
-                f"{_label(step)} needs {name!r}, which answers per group of other items: which group is meant? "
+                f"{step.title} needs {name!r}, which answers per group of other items: which group is meant? "
                 f"take it through a global"
             )
     if isinstance(step, Dimension):
         _check_per(step, steps)
     elif not any(steps[name].scope == "global" for name in step.needs):
-        raise GraphError(f"{_label(step)} needs no global dimension: a regroup is made of the answer of one")
+        raise GraphError(f"{step.title} needs no global dimension: a regroup is made of the answer of one")
 
 
 def _check_per(step: Dimension, steps: Mapping[str, Step]) -> None:
     for name in step.per.needs if step.per is not None else ():
         if steps[name].scope != "item":
-            raise GraphError(f"{_label(step)}: per names {name!r}; the group of an item comes from item dimensions")
-
-
-def _label(step: Step) -> str:
-    return f"{'regroup' if isinstance(step, Regroup) else 'dimension'} {step.name!r}"
+            raise GraphError(f"{step.title}: per names {name!r}; the group of an item comes from item dimensions")
 
 
 def _space(space: str | None) -> str:

@@ -152,10 +152,22 @@ class BeamRunner:
             assert getattr(first, name) == getattr(second, name), name
         return first
 
+    def everywhere(self, dag: Dag, source: Any, **options: Any) -> BeamRun:
+        """As `both`, and demands the same of `dag.run`."""
+        done = self.both(dag, source, **options)
+        report = dag.run(source, progress=False, **options)
+        for name in ("items", "globals", "failures", "costs"):
+            assert sorted(getattr(report, name), key=repr) == sorted(getattr(done, name), key=repr), name
+        assert report.regrouped == done.regrouped
+        return done
+
 
 @pytest.fixture
 def run() -> BeamRunner:
-    """Runs a dag on the FnApiRunner, `run(dag, elements, plan=…)`, or in both plans, `run.both(dag, elements)`."""
+    """Runs a dag on the FnApiRunner, `run(dag, elements, plan=…)`.
+
+    Or in both plans, `run.both(dag, elements)`, or by `dag.run` as well, `run.everywhere(dag, elements)`.
+    """
     return BeamRunner()
 
 

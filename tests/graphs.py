@@ -113,7 +113,17 @@ def only_globals() -> Dag:
     return dag
 
 
+def computed() -> Dag:
+    dag = new_dag("computed")
+    add(dag, "short")
+    add(dag, "long", skip_if=lambda short: short, samples=3, vote="majority")
+    dag.compute(function_of("short", "long"), name="either", on_missing="run")
+    dag.compute(function_of("items", "either"), name="count", scope="global", output=int)
+    add(dag, "verdict", "either", "count", samples=2)
+    return dag
+
+
 SHAPES: dict[str, Callable[[], Dag]] = {
     shape.__name__: shape
-    for shape in (diamond, two_barriers, regroup, regroup_of_a_regroup, per_group, after_only, only_globals)
+    for shape in (diamond, two_barriers, regroup, regroup_of_a_regroup, per_group, after_only, only_globals, computed)
 }

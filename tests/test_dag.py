@@ -227,7 +227,7 @@ def test_a_dag_of_the_main_script_works_in_another_process() -> None:
     """Kind of beam-01-classes-of-the-main-script."""
     pickled = subprocess.run([sys.executable, "-c", MAIN_SCRIPT], capture_output=True, check=True).stdout
     review = cloudpickle_pickler.loads(pickled).dimensions["review"]
-    assert review.prompt.call("item") == "hello world item"
+    assert review.function.call("item") == "hello world item"
     assert review.skip_if.call("world")
     assert review.output.rebuild({"mood": "good"}).mood.value == "good"
 

@@ -12,12 +12,18 @@ from beam_llmdag.dag import Dag
 GOLDEN = Path(__file__).parent / "golden" / "plans"
 
 
-@pytest.mark.parametrize("shape", ["diamond", "regroup", "per_group", "after_only"])
+@pytest.mark.parametrize("shape", ["diamond", "regroup", "per_group", "after_only", "computed"])
 def test_a_picture_is_as_agreed(shape: str) -> None:
     dag = SHAPES[shape]()
     assert dag.to_mermaid() + "\n" == (GOLDEN / f"{shape}.mmd").read_text(encoding="utf-8")
     assert dag.to_dot() + "\n" == (GOLDEN / f"{shape}.dot").read_text(encoding="utf-8")
     assert dag.to_json() + "\n" == (GOLDEN / f"{shape}.json").read_text(encoding="utf-8")
+
+
+def test_a_computed_step_is_a_level_and_no_part_of_the_critical_path() -> None:
+    dag = SHAPES["computed"]()
+    assert dag.levels() == [["short"], ["long"], ["either"], ["count"], ["verdict"]]
+    assert dag.critical_path() == ["short", "long", "verdict"]
 
 
 def test_levels_are_what_can_run_together() -> None:

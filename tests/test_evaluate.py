@@ -125,7 +125,7 @@ def test_an_exception_is_told_with_dimension_item_name_and_the_line_of_the_users
     def analyze(item):
         return int(item.content)
 
-    line = analyze.prompt.call.__code__.co_firstlineno + 2
+    line = analyze.function.call.__code__.co_firstlineno + 2
     message = walked(dag, A)["a"]["analyze"].message
     for word in ("'analyze'", "item 'a'", "ValueError", "'fine'", f"test_evaluate.py, line {line}"):
         assert word in message

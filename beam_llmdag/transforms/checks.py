@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from apache_beam.internal import pickler
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.dimension import Function
 from beam_llmdag.errors import GraphError
 from beam_llmdag.telling import told
 
@@ -26,9 +25,7 @@ def check_budget(dag: Dag, budget_usd: float | None) -> None:
     if budget_usd <= 0:
         raise GraphError(f"budget_usd must be positive, not {budget_usd:g}")
     for name, dimension in dag.dimensions.items():
-        if isinstance(dimension.model, Function):
-            continue
-        for model in dimension.model.chain():
+        for model in dimension.models or ():  # those that a function picks are checked when they are asked
             if not dag.prices.knows(model.spec, at=time.time()):
                 raise GraphError(
                     f"dimension {name!r}: a budget cannot be kept with model {model.spec!r}, which has no known price; "

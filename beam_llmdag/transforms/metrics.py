@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
@@ -43,8 +44,7 @@ class DimensionMetrics:
             numbers["skips"] += result.status == "skipped"
         numbers["store_hits"] += result.store_hit
         sent = [attempt for attempt in result.attempts if attempt.sent]
-        if len(sent) > 1:
-            numbers["retries"] += len(sent) - len({attempt.model for attempt in sent})
+        numbers["retries"] += sum(a.error_class is not None and a.model == b.model for a, b in pairwise(sent))
         for attempt in sent:
             self._count_attempt(attempt)
         if numbers["results"] >= _MOST_UNTOLD:

@@ -92,7 +92,7 @@ def test_the_prompts_of_the_example_are_those_of_the_review_pipeline() -> None:
     }
 
     def prompts(dag: Dag) -> list[Any]:
-        return [called(step.prompt, known) for step in dag.dimensions.values()]
+        return [called(step.function, known) for step in dag.dimensions.values()]
 
     assert prompts(from_file) == prompts(from_python)
 
@@ -244,7 +244,7 @@ regroups:
 
 def test_messages_keep_their_roles_and_name_what_they_need() -> None:
     dag = dag_of(GLOBAL)
-    prompt = dag.dimensions["reply"].prompt
+    prompt = dag.dimensions["reply"].function
     assert set(prompt.parameters) == {"item", "mood"}
     assert called(prompt, {"item": Item("1", ""), "mood": "yes"}) == [
         Message("system", "Item 1"),
