@@ -10,7 +10,7 @@ from typing import Any
 from beam_llmdag.breaker import Breaker, Verdict
 from beam_llmdag.budget import Budget
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import MEANING, CallError
 from beam_llmdag.limits import Gate, Limits, Ticket
 from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
@@ -31,6 +31,7 @@ _LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
 _LONGEST_PROMPT = 20_000  # and of a prompt
 _SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
 _NOTHING = Usage()
+_FIRST_OUTPUT_TOKENS = 256.0  # of an answer of unknown length, before the length of one is known
 _GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
 
 
@@ -99,6 +100,7 @@ class Attempts:
         self._keep_prompts = keep_prompts
         self._timeouts = Timeouts()
         self._breaker = Breaker(clock)
+        self._output_tokens = _OutputTokens()
 
     async def make(
         self,
@@ -131,13 +133,15 @@ class Attempts:
         except CallError as never:
             return Outcome(unsent(model.spec, never), error=never)
         try:
-            if (reason := self._reason_not_to(model)) is not None:
+            if (reason := await self._reason_not_to(model)) is not None:
                 gate.give_back(ticket)
                 return reason
+            ticket.sent_at = self._clock.monotonic()
             waited = ticket.sent_at - asked
             try:
                 said = await self._answer(provider, request, patience)
             except asyncio.CancelledError:
+                self._breaker.forget(model)
                 took = self._clock.monotonic() - ticket.sent_at
                 lost(self._attempt(provider, request, None, _CANCELLED, waited, took))
                 raise
@@ -149,11 +153,11 @@ class Attempts:
         finally:
             gate.leave()
 
-    def _reason_not_to(self, model: Model) -> Outcome | None:
+    async def _reason_not_to(self, model: Model) -> Outcome | None:
         """What stands for the call if it is not to be made."""
         if (spent := self._budget.check()) is not None:
             return Outcome(unsent(model.spec, spent), error=spent)
-        verdict = self._breaker.verdict(model)
+        verdict = await self._breaker.admit(model)
         if verdict is None:
             return None
         return Outcome(unsent(model.spec, verdict.error), error=verdict.error, breaker=verdict)
@@ -216,7 +220,9 @@ class Attempts:
         usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
         request_id = answer.request_id if answer is not None else None if error is None else error.request_id
         cost = self._prices.cost(model.spec, usage, at=self._clock.now())
-        self._budget.spend(cost)
+        self._budget.spend(self._assumed_cost(request) if cost is None else cost)
+        if usage is not None and answer is not None:
+            self._output_tokens.add(usage.output_tokens)
         prompt = None
         if self._keep_prompts:
             prompt = _kept(readable(request.messages, request.system), _LONGEST_PROMPT, provider)
@@ -244,6 +250,29 @@ class Attempts:
             latency_seconds=took,
             waited_seconds=waited,
         )
+
+    def _assumed_cost(self, request: Request) -> int:
+        """Nano-dollars by which a call of unknown cost is counted against the budget, and nowhere else."""
+        most = request.model.max_tokens
+        output_tokens = self._output_tokens.mean if most is None else min(most, self._output_tokens.mean)
+        usage = Usage(input_tokens=round(_input_tokens(request)), output_tokens=round(output_tokens))
+        return self._prices.cost(request.model.spec, usage, at=self._clock.now()) or 0
+
+
+@dataclass(slots=True)
+class _OutputTokens:
+    """How long the answers are whose length is known."""
+
+    answers: int = 0
+    tokens: int = 0
+
+    def add(self, tokens: int) -> None:
+        self.answers += 1
+        self.tokens += tokens
+
+    @property
+    def mean(self) -> float:
+        return self.tokens / self.answers if self.answers else _FIRST_OUTPUT_TOKENS
 
 
 def _input_tokens(request: Request) -> float:
@@ -304,8 +333,8 @@ def _usage_of_failure(error: CallError) -> Usage | None:
     if not error.sent:
         return _NOTHING
     status = error.http_status
-    timed_out = error.error_class == "timeout" or status in _GAVE_UP_WAITING
-    return _NOTHING if status is not None and status >= 400 and not timed_out else None
+    may_be_billed = MEANING[error.error_class].may_be_billed or status in _GAVE_UP_WAITING
+    return _NOTHING if status is not None and status >= 300 and not may_be_billed else None
 
 
 def _redacted(error: CallError, secret: str | None) -> CallError:

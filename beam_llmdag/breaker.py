@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import MEANING, CallError
 from beam_llmdag.model import Model
 
 __all__ = ["Breaker", "Verdict"]
 
-_HOPELESS: frozenset[ErrorClass] = frozenset({"quota_exhausted", "auth"})
-_DOWN: frozenset[ErrorClass] = frozenset({"overloaded", "timeout", "connection"})
-_FAILURES = 10  # in a row, and nothing else in between: then the server is down, not one request unlucky
+_AFTER_ANSWERS = 3  # witnesses at least, once the model has answered: what has just worked is not wrong
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _HOPELESS_PAUSE_SECONDS = 300.0  # in a pipeline that never ends, somebody tops up the account one day
@@ -36,14 +36,20 @@ class _Account:
     """What is known of a model on a server, paid by one key.
 
     Attributes:
-        failures: in a row, of a server that is down.
-        error: the last one; None while the model is asked.
+        answered: it has given an answer, if only a no.
+        asked: calls that are on their way.
+        failures: in a row, after which the model is given up when there are enough; by whether they are hopeless.
+        held: calls that wait for what becomes of those on their way.
+        error: the last failure; None while the model is asked.
         opened_at: when that began, or was found to go on.
         pause_seconds: how long nobody asks.
         until: the end of the pause.
     """
 
-    failures: int = 0
+    answered: bool = False
+    asked: int = 0
+    failures: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    held: deque[asyncio.Future[None]] = field(default_factory=deque)
     error: CallError | None = None
     opened_at: float = 0.0
     pause_seconds: float = 0.0
@@ -54,7 +60,9 @@ class Breaker:
     """A circuit breaker per model, server and key. Shared by the calls of a run.
 
     A million items of which each finds out by itself that the quota is gone, or the server down, would be millions of
-    requests. No quota or no key: one failure is enough. A server that is down: ten in a row, with no answer in between.
+    requests. So a model is given up when as many calls in a row fail as `MEANING` asks for, with no answer in between:
+    one without money, a few without a key, ten without a server. A key that has never worked is tried by no more calls
+    than those on their way while it is in doubt.
     After a pause one call looks; while it fails the pause doubles, up to half a minute. Until then it is worth waiting.
 
     Args:
@@ -63,21 +71,26 @@ class Breaker:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._accounts: dict[tuple[str, str | None, str | None], _Account] = {}
+        self._accounts: dict[_Key, _Account] = {}
 
-    def verdict(self, model: Model) -> Verdict | None:
-        """Why `model` is not asked; None if it shall be."""
-        if not self._accounts:
-            return None
-        account = self._accounts.get(_key(model))
-        if account is None or account.error is None:
-            return None
-        now = self._clock.monotonic()
-        if now >= account.until:
-            account.until = now + account.pause_seconds
-            return None
-        hopeless = account.pause_seconds >= _LONGEST_PAUSE_SECONDS
-        return Verdict(account.error, None if hopeless else account.until - now)
+    async def admit(self, model: Model) -> Verdict | None:
+        """Why `model` is not asked; None if it shall be, and then `learn` or `forget` must follow.
+
+        Waits while a key that has never worked is in doubt, until the calls on their way have told of it.
+        """
+        account = self._accounts.setdefault(_key(model), _Account())
+        while account.error is None and account.failures[True] and not account.answered and account.asked:
+            await self._hold(account)
+        verdict = self._verdict(account)
+        if verdict is None:
+            account.asked += 1
+        return verdict
+
+    def forget(self, model: Model) -> None:
+        """A call was given up: nobody knows what would have come of it."""
+        account = self._accounts[_key(model)]
+        account.asked -= 1
+        self._wake(account)
 
     def learn(self, model: Model, error: CallError | None, sent_at: float) -> None:
         """Takes note of what came of a call to `model`.
@@ -87,19 +100,61 @@ class Breaker:
             error: what came of it; None for an answer.
             sent_at: when the call went out, in seconds of the clock's `monotonic()`.
         """
-        if error is None or error.error_class not in _HOPELESS | _DOWN:
-            if self._accounts and (error is None or error.error_class != "rate_limited"):
-                self._accounts.pop(_key(model), None)  # it is there, if only to say no
-            return
-        account = self._accounts.setdefault(_key(model), _Account())
-        if error.error_class in _HOPELESS:
-            self._open(account, error, _HOPELESS_PAUSE_SECONDS)
+        account = self._accounts[_key(model)]
+        account.asked -= 1
+        if error is None or MEANING[error.error_class].witnesses is None:
+            if error is None or error.error_class != "rate_limited":
+                self._close(account)
+        else:
+            self._count(account, error, sent_at)
+        self._wake(account)
+
+    def _verdict(self, account: _Account) -> Verdict | None:
+        if account.error is None:
+            return None
+        now = self._clock.monotonic()
+        if now >= account.until:
+            account.until = now + account.pause_seconds
+            return None
+        worth_waiting = account.pause_seconds < _LONGEST_PAUSE_SECONDS
+        return Verdict(account.error, account.until - now if worth_waiting else None)
+
+    def _count(self, account: _Account, error: CallError, sent_at: float) -> None:
+        meaning = MEANING[error.error_class]
+        witnesses = meaning.witnesses or 0
+        account.failures[meaning.hopeless] += 1
+        enough = account.failures[meaning.hopeless] >= max(witnesses, _AFTER_ANSWERS if account.answered else 0)
+        if meaning.hopeless:
+            if enough:
+                self._open(account, error, _HOPELESS_PAUSE_SECONDS)
         elif account.error is None:
-            account.failures += 1
-            if account.failures >= _FAILURES:
-                self._open(account, _left_alone(error), _FIRST_PAUSE_SECONDS)
+            if enough:
+                self._open(account, _left_alone(error, witnesses), _FIRST_PAUSE_SECONDS)
         elif sent_at > account.opened_at and account.pause_seconds <= _LONGEST_PAUSE_SECONDS:  # it was sent to look
-            self._open(account, _left_alone(error), min(2 * account.pause_seconds, _LONGEST_PAUSE_SECONDS))
+            pause_seconds = min(2 * account.pause_seconds, _LONGEST_PAUSE_SECONDS)
+            self._open(account, _left_alone(error, witnesses), pause_seconds)
+
+    def _close(self, account: _Account) -> None:
+        """The model is there, if only to say no."""
+        account.answered = True
+        account.failures = {True: 0, False: 0}
+        account.error = None
+
+    async def _hold(self, account: _Account) -> None:
+        held = asyncio.get_running_loop().create_future()
+        account.held.append(held)
+        try:
+            await held
+        finally:
+            if held.cancelled():
+                account.held.remove(held)
+
+    def _wake(self, account: _Account) -> None:
+        """Lets the calls that wait look again: what they wait for may have happened."""
+        while account.held:
+            held = account.held.popleft()
+            if not held.done():
+                held.set_result(None)
 
     def _open(self, account: _Account, error: CallError, pause_seconds: float) -> None:
         account.error = error
@@ -108,15 +163,18 @@ class Breaker:
         account.until = account.opened_at + pause_seconds
 
 
-def _left_alone(error: CallError) -> CallError:
+def _left_alone(error: CallError, witnesses: int) -> CallError:
     return CallError(
         error.error_class,
-        f"{error.message}; so did {_FAILURES} calls in a row, and the model is left alone for a while",
+        f"{error.message}; so did {witnesses} calls in a row, and the model is left alone for a while",
         http_status=error.http_status,
         sent=False,
     )
 
 
-def _key(model: Model) -> tuple[str, str | None, str | None]:
+_Key = tuple[str, str | None, str | None]
+
+
+def _key(model: Model) -> _Key:
     """What fails together: a model on a server, paid by one key."""
     return (model.spec, model.base_url, model.api_key_env)

@@ -28,7 +28,7 @@ class Budget:
             return None
         return CallError("over_budget", f"the budget of ${self._usd:g} of this process is spent", sent=False)
 
-    def spend(self, cost_nano_usd: int | None) -> None:
-        """Takes the cost of a call off; an unknown one cannot be."""
+    def spend(self, cost_nano_usd: int) -> None:
+        """Takes the cost of a call off; where nobody knows it, what it is assumed to be."""
         if self._left_nano_usd is not None:
-            self._left_nano_usd -= cost_nano_usd or 0
+            self._left_nano_usd -= cost_nano_usd

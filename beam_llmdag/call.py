@@ -16,7 +16,7 @@ from beam_llmdag.attempt import Attempts, Outcome, Patience, checked
 from beam_llmdag.budget import Budget
 from beam_llmdag.clients import Clients
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import MEANING, CallError, ErrorClass
 from beam_llmdag.limits import Limits
 from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Answer, Message, Model, Request
@@ -241,7 +241,7 @@ class Caller:
                 asking.reply.data, asking.reply.model = outcome.data, request.model.spec
                 return asking.reply
             failures.append((request.model.spec, outcome.error))
-            if asking.time_is_up:
+            if asking.time_is_up or not MEANING[outcome.error.error_class].falls_back:
                 break
         asking.reply.error = _failure(failures, question.deadline_seconds if asking.time_is_up else None)
         return asking.reply

@@ -11,34 +11,37 @@ All of them survive pickling: runners carry them between processes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from beam_llmdag.usage import Usage
 
 __all__ = [
     "ERROR_CLASSES",
-    "RETRIED",
+    "MEANING",
     "CallError",
     "ErrorClass",
     "GraphError",
     "InputError",
     "LLMDagError",
+    "Meaning",
     "StrictModeError",
 ]
 
 ErrorClass = Literal[
-    "rate_limited",  # 429 that passes; waits and tries again
-    "quota_exhausted",  # 429 (or 402) that does not pass by waiting; never retried
+    "rate_limited",  # 429 that passes by waiting
+    "quota_exhausted",  # no money or no quota of the day, whatever the status: waiting does not help
     "overloaded",  # the vendor has no capacity: 503, 529, or a gateway's error
     "timeout",  # no answer within the dimension's time-out
     "connection",  # no usable HTTP answer: refused, reset, not JSON
-    "invalid_answer",  # an answer that is not what the output schema asks for; asked again
+    "invalid_answer",  # an answer that is not what the output schema asks for
     "truncated",  # the answer hit the token limit
     "refused",  # the model, or the vendor's filter, declined
     "bad_request",  # the vendor rejected the request
-    "too_long",  # the vendor's own code says that the prompt does not fit the model
+    "too_long",  # the request fits neither the model nor, ever, the limits per minute
     "auth",  # missing, wrong or unauthorised key
-    "user_function",  # a prompt, skip_if, model or on_failure function raised or returned nonsense
+    "user_function",  # a function, validator or provider of the user raised or returned nonsense
     "dependency",  # a dependency failed or was skipped, and the dimension says `on_missing="fail"`
     "duplicate_id",  # two items with one id
     "bad_input",  # an input record that cannot be an item
@@ -49,8 +52,50 @@ ErrorClass = Literal[
 
 ERROR_CLASSES: tuple[str, ...] = get_args(ErrorClass)
 
-RETRIED: frozenset[str] = frozenset({"rate_limited", "overloaded", "timeout", "connection"})
-"""Classes that a later try of the same request may cure."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What follows from a class of errors, for all who have to do with it.
+
+    Attributes:
+        retried: a later try of the same request may cure it.
+        asked_again: the model may do better when it is told what was wrong with its answer.
+        falls_back: another model may do better.
+        hopeless: no waiting makes the model answer, as far as a run is concerned: without money, without a key.
+        witnesses: failures in a row, without an answer in between, by which a model is given up; None if it never is.
+        lowers_ceiling: fewer calls in flight are a cure.
+        may_be_billed: the model may have worked, and nobody knows for how many tokens.
+    """
+
+    retried: bool = False
+    asked_again: bool = False
+    falls_back: bool = True
+    hopeless: bool = False
+    witnesses: int | None = None
+    lowers_ceiling: bool = False
+    may_be_billed: bool = False
+
+
+MEANING: Mapping[ErrorClass, Meaning] = {
+    "rate_limited": Meaning(retried=True),
+    "quota_exhausted": Meaning(hopeless=True, witnesses=1),
+    "overloaded": Meaning(retried=True, witnesses=10, lowers_ceiling=True),
+    "timeout": Meaning(retried=True, witnesses=10, lowers_ceiling=True, may_be_billed=True),
+    "connection": Meaning(retried=True, witnesses=10),
+    "invalid_answer": Meaning(asked_again=True),
+    "truncated": Meaning(asked_again=True),
+    "refused": Meaning(),
+    "bad_request": Meaning(),
+    "too_long": Meaning(),
+    "auth": Meaning(hopeless=True, witnesses=3),
+    "user_function": Meaning(),
+    "dependency": Meaning(falls_back=False),
+    "duplicate_id": Meaning(falls_back=False),
+    "bad_input": Meaning(falls_back=False),
+    "over_budget": Meaning(falls_back=False),
+    "too_many_rows": Meaning(falls_back=False),
+}
+"""What each class means; the only place that says so."""
 
 
 class LLMDagError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from beam_llmdag.errors import RETRIED, CallError, GraphError
+from beam_llmdag.errors import MEANING, CallError, GraphError
 
 __all__ = ["RetryPolicy"]
 
@@ -34,11 +34,11 @@ class RetryPolicy:
 
     def waits_for(self, error: CallError) -> bool:
         """Whether the same request may succeed later."""
-        return error.error_class in RETRIED
+        return MEANING[error.error_class].retried
 
     def asks_again_for(self, error: CallError) -> bool:
         """Whether the model may do better when it is told what was wrong with its answer."""
-        return error.error_class in ("invalid_answer", "truncated")
+        return MEANING[error.error_class].asked_again
 
     def delay_seconds(self, tries: int, error: CallError, rng: random.Random) -> float:
         """How long to wait after `tries` failed tries, the last of which ended with `error`."""

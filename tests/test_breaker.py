@@ -1,24 +1,38 @@
+import asyncio
+
 import pytest
 from calls import GOOD, ask, failed, make_caller, question
 
-from beam_llmdag.breaker import Breaker
+from beam_llmdag.breaker import Breaker, Verdict
+from beam_llmdag.errors import CallError
 from beam_llmdag.model import Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 
 MODEL = Model("scripted:a")
 
 
+def verdict(breaker: Breaker, model: Model = MODEL) -> Verdict | None:
+    """Why a call may not go out now; None if it goes out."""
+    return asyncio.run(breaker.admit(model))
+
+
+def asked(breaker: Breaker, clock: FakeClock, error: CallError | None) -> None:
+    """A call goes out, and this comes of it."""
+    assert verdict(breaker) is None
+    breaker.learn(MODEL, error, clock.monotonic())
+
+
 def opened(clock: FakeClock, error_class: str = "overloaded") -> Breaker:
     """A breaker whose model has just failed ten times in a row."""
     breaker = Breaker(clock)
     for _ in range(10):
-        breaker.learn(MODEL, failed(error_class, "down"), clock.monotonic())
+        asked(breaker, clock, failed(error_class, "down"))
     return breaker
 
 
 def looked(breaker: Breaker, clock: FakeClock) -> bool:
     """Whether a call may go out now; it fails."""
-    if breaker.verdict(MODEL) is not None:
+    if verdict(breaker) is not None:
         return False
     breaker.learn(MODEL, failed("overloaded", "still down"), clock.monotonic())
     return True
@@ -26,46 +40,44 @@ def looked(breaker: Breaker, clock: FakeClock) -> bool:
 
 @pytest.mark.parametrize("error_class", ["overloaded", "timeout", "connection"])
 def test_a_model_that_only_fails_is_left_alone(error_class):
-    verdict = opened(FakeClock(), error_class).verdict(MODEL)
-    assert verdict is not None
-    assert verdict.error.error_class == error_class
-    assert verdict.error.message == "down; so did 10 calls in a row, and the model is left alone for a while"
-    assert not verdict.error.sent
+    reason = verdict(opened(FakeClock(), error_class))
+    assert reason is not None
+    assert reason.error.error_class == error_class
+    assert reason.error.message == "down; so did 10 calls in a row, and the model is left alone for a while"
+    assert not reason.error.sent
 
 
 def test_one_answer_in_between_and_the_model_is_asked_on():
     clock = FakeClock()
     breaker = Breaker(clock)
     for number in range(100):
-        breaker.learn(MODEL, None if number % 10 == 9 else failed("overloaded"), clock.monotonic())
-        assert breaker.verdict(MODEL) is None
+        asked(breaker, clock, None if number % 10 == 9 else failed("overloaded"))
 
 
 @pytest.mark.parametrize("error_class", ["bad_request", "too_long", "refused", "rate_limited", "invalid_answer"])
 def test_a_server_that_says_no_is_not_down(error_class):
-    assert opened(FakeClock(), error_class).verdict(MODEL) is None
+    assert verdict(opened(FakeClock(), error_class)) is None
 
 
 def test_other_models_are_asked_on():
     breaker = opened(FakeClock())
-    assert breaker.verdict(Model("scripted:b")) is None
-    assert breaker.verdict(Model("scripted:a", base_url="http://elsewhere")) is None
+    assert verdict(breaker, Model("scripted:b")) is None
+    assert verdict(breaker, Model("scripted:a", base_url="http://elsewhere")) is None
 
 
 def test_after_a_pause_one_call_looks_and_the_others_go_on_being_held():
     clock = FakeClock()
     breaker = opened(clock)
     clock.advance(1.0)
-    assert [breaker.verdict(MODEL) is None for _ in range(3)] == [True, False, False]
+    assert [verdict(breaker) is None for _ in range(3)] == [True, False, False]
 
 
 def test_an_answer_to_the_call_that_looked_ends_it():
     clock = FakeClock()
     breaker = opened(clock)
     clock.advance(1.0)
-    assert breaker.verdict(MODEL) is None
-    breaker.learn(MODEL, None, clock.monotonic())
-    assert breaker.verdict(MODEL) is None
+    asked(breaker, clock, None)
+    assert verdict(breaker) is None
 
 
 def test_the_pause_doubles_up_to_half_a_minute_while_the_calls_that_look_fail():
@@ -86,7 +98,7 @@ def test_calls_that_were_on_their_way_when_it_opened_do_not_lengthen_the_pause()
     for _ in range(50):
         breaker.learn(MODEL, failed("overloaded"), 0.0)
     clock.advance(0.1)
-    assert breaker.verdict(MODEL) is None
+    assert verdict(breaker) is None
 
 
 def test_it_is_worth_waiting_until_the_pause_is_half_a_minute_long():
@@ -94,26 +106,58 @@ def test_it_is_worth_waiting_until_the_pause_is_half_a_minute_long():
     breaker = opened(clock)
     waits = []
     for _ in range(6):
-        verdict = breaker.verdict(MODEL)
-        assert verdict is not None
-        waits.append(verdict.wait_seconds)
-        clock.advance(verdict.wait_seconds or 30.0)
+        reason = verdict(breaker)
+        assert reason is not None
+        waits.append(reason.wait_seconds)
+        clock.advance(reason.wait_seconds or 30.0)
         assert looked(breaker, clock)
     assert waits == [1, 2, 4, 8, 16, None]
 
 
-@pytest.mark.parametrize("error_class", ["quota_exhausted", "auth"])
-def test_one_failure_is_enough_where_it_will_not_pass(error_class):
+@pytest.mark.parametrize(("error_class", "witnesses"), [("quota_exhausted", 1), ("auth", 3)])
+def test_a_few_failures_are_enough_where_it_will_not_pass(error_class, witnesses):
     clock = FakeClock()
     breaker = Breaker(clock)
-    breaker.learn(MODEL, failed(error_class), 0.0)
-    verdict = breaker.verdict(MODEL)
-    assert verdict is not None
-    assert verdict.wait_seconds is None
+    for _ in range(witnesses):
+        asked(breaker, clock, failed(error_class))
+    reason = verdict(breaker)
+    assert reason is not None
+    assert reason.wait_seconds is None
     clock.advance(299.0)
-    assert breaker.verdict(MODEL) is not None
+    assert verdict(breaker) is not None
     clock.advance(1.0)
-    assert breaker.verdict(MODEL) is None
+    assert verdict(breaker) is None
+
+
+@pytest.mark.parametrize("error_class", ["quota_exhausted", "auth"])
+def test_what_has_just_worked_is_given_up_after_three_in_a_row(error_class):
+    clock = FakeClock()
+    breaker = Breaker(clock)
+    for error in (None, failed(error_class), failed(error_class), None, failed(error_class), failed(error_class)):
+        asked(breaker, clock, error)
+    asked(breaker, clock, failed(error_class))
+    assert verdict(breaker) is not None
+
+
+def test_while_a_new_key_is_in_doubt_no_more_calls_go_out_than_were_on_their_way():
+    async def run():
+        clock = FakeClock()
+        breaker = Breaker(clock)
+        for _ in range(4):
+            assert await breaker.admit(MODEL) is None
+        breaker.learn(MODEL, failed("auth"), 0.0)
+        waiting = asyncio.create_task(breaker.admit(MODEL))
+        cancelled = asyncio.create_task(breaker.admit(MODEL))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        breaker.learn(MODEL, failed("auth"), 0.0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        breaker.learn(MODEL, None, 0.0)
+        assert await waiting is None
+        breaker.forget(MODEL)
+
+    asyncio.run(run())
 
 
 def test_fallbacks_are_asked_at_once_while_the_first_model_is_left_alone():

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from beam_llmdag.errors import ERROR_CLASSES, RETRIED, CallError, GraphError, InputError, LLMDagError, StrictModeError
+from beam_llmdag.errors import ERROR_CLASSES, MEANING, CallError, GraphError, InputError, LLMDagError, StrictModeError
 from beam_llmdag.json_search import BrokenJSONError
 from beam_llmdag.usage import Usage
 
@@ -42,5 +42,9 @@ def test_errors_are_what_users_of_python_expect() -> None:
 
 
 def test_only_what_passes_by_waiting_is_retried() -> None:
-    assert {"rate_limited", "overloaded", "timeout", "connection"} == RETRIED
-    assert set(ERROR_CLASSES) >= RETRIED
+    retried = {name for name, meaning in MEANING.items() if meaning.retried}
+    assert retried == {"rate_limited", "overloaded", "timeout", "connection"}
+
+
+def test_every_class_has_its_meaning() -> None:
+    assert tuple(MEANING) == ERROR_CLASSES

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import MEANING, CallError
 from beam_llmdag.limits.bucket import Bucket, per_minute
 from beam_llmdag.limits.ceiling import Ceiling
 from beam_llmdag.limits.demand import Demand
@@ -26,7 +26,6 @@ _LONGEST_NAP_SECONDS = 1.0  # then it looks whether the limits have changed
 _LONGEST_PAUSE_SECONDS = 300.0
 _FIRST_OUTPUT_TOKENS = 256.0  # of an answer, before the first has come
 _UNREACHABLE_SECONDS = 10.0  # for so long the process goes by its own part of the limits
-_OVERLOAD: frozenset[ErrorClass] = frozenset({"overloaded", "timeout"})
 
 _UNCOUNTED = Demand()
 
@@ -161,10 +160,10 @@ class Gate:
         elif error.error_class == "rate_limited":
             if self._pace.refuse(ticket.sent_at, now):
                 self._pause(error.retry_after_seconds, now)
-        elif error.error_class in _OVERLOAD:
+        elif MEANING[error.error_class].lowers_ceiling:
             self._ceiling.cut(ticket.sent_at, self._in_flight, now)
             self._pause(error.retry_after_seconds, now)
-        elif error.http_status is not None:  # an answer, if only a no: the rate was not too high
+        elif error.http_status not in (None, 429):  # an answer, if only a no: the rate was not too high
             self._pace.accept(now - ticket.sent_at)
         if usage is not None and self._buckets:
             self._correct(ticket, usage)

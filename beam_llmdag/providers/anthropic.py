@@ -10,12 +10,10 @@ import anthropic
 import httpx2
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import ErrorClass
 from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import ANTHROPIC
-from beam_llmdag.providers.failure import VendorError, by_code
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
@@ -29,22 +27,6 @@ _STOPS: Mapping[str, Stop] = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
-_CODES: Mapping[str, ErrorClass] = {  # `error.details.error_code` and `error.type`
-    "enforced_spend_limit_reached": "quota_exhausted",
-    "contract_spend_limit_reached": "quota_exhausted",
-    "linked_organization_spend_limit_reached": "quota_exhausted",
-    "linked_organization_billing_unavailable": "quota_exhausted",
-    "request_body_too_large_after_decoding": "too_long",
-    "organization_on_hold": "auth",
-    "billing_error": "quota_exhausted",
-    "rate_limit_error": "rate_limited",
-    "overloaded_error": "overloaded",
-    "timeout_error": "timeout",
-    "authentication_error": "auth",
-    "permission_error": "auth",
-    "request_too_large": "too_long",
-}
-_NO_CREDIT = "credit balance is too low"  # comes as a plain invalid_request_error: the words are all there is
 
 
 class AnthropicProvider(HttpProvider):
@@ -97,10 +79,12 @@ class AnthropicProvider(HttpProvider):
     def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
         body = reply.body
         blocks = body.get("content")
-        if not isinstance(blocks, list):
-            return None
-        text = "".join(str(block.get("text") or "") for block in map(mapping, blocks) if block.get("type") == "text")
         stop = _STOPS.get(body.get("stop_reason") or "", "end")
+        if not isinstance(blocks, list):
+            if stop != "refusal":
+                return None
+            blocks = []  # a refusal may have null in place of a content
+        text = "".join(str(block.get("text") or "") for block in map(mapping, blocks) if block.get("type") == "text")
         details = mapping(body.get("stop_details"))
         return Answer(
             text=text,
@@ -124,9 +108,6 @@ class AnthropicProvider(HttpProvider):
             cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
             reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
         )
-
-    def _classify(self, error: VendorError) -> ErrorClass | None:
-        return "quota_exhausted" if _NO_CREDIT in error.message.lower() else by_code(_CODES, error.codes)
 
 
 def request_body(request: Request) -> dict[str, Any]:

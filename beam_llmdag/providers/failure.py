@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.error_words import meant_class
 from beam_llmdag.providers.reply import Reply, codes, description, words
 from beam_llmdag.providers.retry_after import retry_after_seconds
 from beam_llmdag.usage import Usage
 
-__all__ = ["Classify", "VendorError", "by_code", "failure", "no_answer", "status_class"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorError:
-    """What a vendor says of an error.
-
-    Attributes:
-        codes: its machine-readable names: codes, types, reasons.
-        message: its words.
-    """
-
-    codes: tuple[str, ...]
-    message: str
-
-
-Classify = Callable[[VendorError], ErrorClass | None]
-"""A vendor's own reading of an error; None leaves it to the status."""
+__all__ = ["failure", "no_answer", "status_class"]
 
 _LONGEST = 900
 _BY_STATUS: Mapping[int, ErrorClass] = {
@@ -52,30 +35,24 @@ def status_class(status: int) -> ErrorClass:
     return "overloaded" if status >= 500 else "bad_request"
 
 
-def by_code(table: Mapping[str, ErrorClass], found: Collection[str]) -> ErrorClass | None:
-    """The class of the first code of `table` that is in `found`: a table lists what decides before what is general."""
-    return next((error_class for code, error_class in table.items() if code in found), None)
-
-
-def failure(reply: Reply, access: Access, classify: Classify, now: float, usage: Usage | None = None) -> CallError:
+def failure(reply: Reply, access: Access, now: float, usage: Usage | None = None) -> CallError:
     """The error for a reply with an error status, or with an error object in it.
 
     Args:
         reply: what came.
         access: names the variables of the key in an `auth` error.
-        classify: the vendor's own codes.
         now: seconds since 1970-01-01 UTC, for a Retry-After that is a date.
         usage: tokens that the reply names.
     """
     found = codes(reply.body)
     said = words(reply.body)
-    error_class = classify(VendorError(codes=found, message=said)) or _by_status(reply.status, found)
+    error_class = meant_class(reply.status, reply.body) or _by_status(reply.status, found)
     message = f"{said} ({', '.join(found)})" if found else said
     if reply.status < 400:
         message = f"HTTP {reply.status} with an error in its body: {message}"
-    elif not isinstance(reply.body, Mapping):
+    elif not isinstance(reply.body, Mapping) or said == description(reply.body):
         message = f"HTTP {reply.status}: {message}"
-    if error_class == "auth":
+    if error_class == "auth" and not (reply.status == 403 and isinstance(reply.body, str)):  # a firewall's page
         message = f"{message[: _LONGEST - 200]}; check the key in {' or '.join(access.variables)}"
     return CallError(
         error_class,

@@ -11,11 +11,10 @@ from google import genai
 from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Image, Model, Request, Stop
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.dialects import GOOGLE
-from beam_llmdag.providers.failure import VendorError, by_code
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply, words
 from beam_llmdag.providers.request_body import count, given, mapping
@@ -29,17 +28,6 @@ _STOPS: Mapping[str, Stop] = {
     **dict.fromkeys(("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "refusal"),
     **dict.fromkeys(("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR"), "refusal"),
 }
-_CODES: Mapping[str, ErrorClass] = {  # `reason` of an ErrorInfo first, then `error.status`
-    "API_KEY_INVALID": "auth",  # comes with status 400
-    "BILLING_DISABLED": "quota_exhausted",
-    "UNAUTHENTICATED": "auth",
-    "PERMISSION_DENIED": "auth",
-    "RESOURCE_EXHAUSTED": "rate_limited",
-    "DEADLINE_EXCEEDED": "timeout",
-    "UNAVAILABLE": "overloaded",
-    "INTERNAL": "overloaded",
-}
-_PER_DAY = "PerDay"  # in the `quotaId` of a QuotaFailure: waiting seconds does not help
 
 
 class GoogleProvider(HttpProvider):
@@ -131,18 +119,13 @@ class GoogleProvider(HttpProvider):
             reasoning_tokens=thoughts,
         )
 
-    def _classify(self, error: VendorError) -> ErrorClass | None:
-        if any(_PER_DAY in code for code in error.codes):
-            return "quota_exhausted"
-        return by_code(_CODES, error.codes)
-
 
 def _body_of(error: errors.APIError) -> str:
     """The body of an error response as text; the SDK wraps one that is no JSON in an object with its message."""
     details = error.details
     if isinstance(details, Mapping) and "error" not in details and isinstance(details.get("message"), str):
         return str(details["message"])
-    return json.dumps(details)
+    return "" if details is None else json.dumps(details)
 
 
 def _text(candidate: Mapping[str, Any]) -> str:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from beam_llmdag.clock import Clock, SystemClock
-from beam_llmdag.errors import CallError, ErrorClass
+from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.connections import never_sent, root_cause, timed_out
 from beam_llmdag.providers.dialects import VendorDialect, wire_schema
-from beam_llmdag.providers.failure import VendorError, failure, no_answer
+from beam_llmdag.providers.failure import failure, no_answer
 from beam_llmdag.providers.key_filter import KeyFilter
 from beam_llmdag.providers.limit_headers import limit_states
 from beam_llmdag.providers.reply import Reply, error_in
@@ -68,7 +68,7 @@ class HttpProvider(ABC):
         reply = await self._send(request)
         usage = self._usage(reply.body) if isinstance(reply.body, Mapping) else None
         if reply.status >= 400 or error_in(reply.body) is not None:
-            raise failure(reply, self.access, self._classify, self._clock.now(), usage)
+            raise failure(reply, self.access, self._clock.now(), usage)
         answer = self._read(reply, usage) if isinstance(reply.body, Mapping) else None
         if answer is None:
             raise no_answer(reply)
@@ -129,10 +129,6 @@ class HttpProvider(ABC):
     @abstractmethod
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
         """The tokens that a JSON object names."""
-
-    @abstractmethod
-    def _classify(self, error: VendorError) -> ErrorClass | None:
-        """What the vendor's own codes mean; None leaves it to the status."""
 
     @abstractmethod
     async def _close_client(self) -> None:

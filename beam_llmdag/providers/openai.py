@@ -11,38 +11,17 @@ import httpx2
 import openai
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import ErrorClass
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers import openai_chat, openai_responses
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import OPENAI
-from beam_llmdag.providers.failure import VendorError, by_code, failure
+from beam_llmdag.providers.failure import failure
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.usage import Usage
 
 __all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]
-
-_CODES: Mapping[str, ErrorClass] = {  # `error.code` and `error.type`
-    "insufficient_quota": "quota_exhausted",
-    "billing_hard_limit_reached": "quota_exhausted",
-    "billing_not_active": "quota_exhausted",
-    "context_length_exceeded": "too_long",
-    "string_above_max_length": "too_long",
-    "exceed_context_size_error": "too_long",  # llama.cpp
-    "rate_limit_exceeded": "rate_limited",
-    "rate_limit_error": "rate_limited",
-    "invalid_api_key": "auth",
-    "authentication_error": "auth",
-    "content_filter": "refused",
-    "content_policy_violation": "refused",
-    "image_content_policy_violation": "refused",
-    "bio_policy": "refused",
-    "misalignment_policy_violation": "refused",
-    "server_error": "overloaded",
-    "overloaded_error": "overloaded",
-}
 
 
 class _OpenAIProvider(HttpProvider):
@@ -91,9 +70,6 @@ class _OpenAIProvider(HttpProvider):
         if client is not None:
             await client.close()
 
-    def _classify(self, error: VendorError) -> ErrorClass | None:
-        return by_code(_CODES, error.codes)
-
 
 class OpenAIResponsesProvider(_OpenAIProvider):
     """OpenAI's Responses API. Nothing is stored at OpenAI (`store: false`) unless `extra_body` says so.
@@ -133,7 +109,7 @@ class OpenAIChatProvider(_OpenAIProvider):
     def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
         error = openai_chat.choice_error(reply)
         if error is not None:
-            raise failure(error, self.access, self._classify, self._clock.now(), usage)
+            raise failure(error, self.access, self._clock.now(), usage)
         return openai_chat.read_answer(reply, usage)
 
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:

@@ -13,7 +13,7 @@ from beam_llmdag.providers.access import Access
 __all__ = ["Reply", "codes", "description", "error_in", "read_reply", "words"]
 
 _ID_HEADERS = ("request-id", "x-request-id", "x-goog-request-id")
-_CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId")
+_CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId", "quotaMetric")
 _SHOWN = 300
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body)", re.IGNORECASE)

@@ -34,10 +34,10 @@ def retry_after_seconds(headers: Mapping[str, str], body: Any, now: float) -> fl
         body: of the response, parsed if it was JSON.
         now: seconds since 1970-01-01 UTC, to take a date from.
     """
-    milliseconds = headers.get("retry-after-ms", "").strip()
+    milliseconds = _told(headers, "retry-after-ms")
     if _NUMBER.fullmatch(milliseconds):
         return float(milliseconds) / 1000
-    header = headers.get("retry-after", "").strip()
+    header = _told(headers, "retry-after")
     if header:
         return float(header) if _NUMBER.fullmatch(header) else _until(_http_date(header), now)
     for delay in _retry_info(body):
@@ -46,6 +46,11 @@ def retry_after_seconds(headers: Mapping[str, str], body: Any, now: float) -> fl
         reset_seconds(headers[when], now) for left, when in _LIMITS if headers.get(left) == "0" and when in headers
     ]
     return max((reset for reset in resets if reset is not None), default=None)
+
+
+def _told(headers: Mapping[str, str], name: str) -> str:
+    """A header's value, of the server or, if that is a LiteLLM proxy, of the vendor behind it."""
+    return (headers.get(name) or headers.get(f"llm_provider-{name}", "")).strip()
 
 
 def _http_date(text: str) -> datetime | None:

@@ -96,12 +96,12 @@ def test_stop_reasons(api, simulator, stop_reason, stop):
     assert api.ask(simulator).stop == stop
 
 
-def test_a_prompt_that_is_too_long_is_a_bad_request_in_the_vendor_s_words(api, simulator):
+def test_a_prompt_that_is_too_long_is_known_by_the_vendor_s_words(api, simulator):
     """Case errors-05: there is no code, only prose."""
     error = {"type": "invalid_request_error", "message": "prompt is too long: 250000 tokens > 200000 maximum"}
     simulator.script([Reply(status=400, json={"type": "error", "error": error})])
     failed = api.failure(simulator)
-    assert failed.error_class == "bad_request"
+    assert failed.error_class == "too_long"
     assert "250000 tokens > 200000" in failed.message
 
 
