@@ -64,6 +64,7 @@ def _none_answered(replies: Sequence[Reply]) -> Any:
             f"none of {len(replies)} samples has an answer; the first: {first.message}",
             http_status=first.http_status,
             request_id=first.request_id,
+            traceback=first.traceback,
         )
     )
 
