@@ -17,6 +17,7 @@ from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.prompt import messages_of
 from beam_llmdag.result import Result
 from beam_llmdag.sampling import sampled
+from beam_llmdag.telling import quoted
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, guarded, typed, user_error
 
 __all__ = [
@@ -78,7 +79,7 @@ def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
             store_hit=reply.store_hit,
         )
     kind = "group" if dimension.scope == "global" else "item"
-    about = dimension.title + (f", {kind} {values.subject!r}" if values.subject else "")
+    about = dimension.title + (f", {kind} {quoted(values.subject)}" if values.subject else "")
     failed = Result(
         dimension=dimension.name,
         item_id=values.subject,

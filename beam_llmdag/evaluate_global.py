@@ -13,6 +13,7 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.evaluate import check_dependencies, check_skip_if, computed, concluded, models_of
 from beam_llmdag.reduction import reduced
 from beam_llmdag.result import Result, Row
+from beam_llmdag.telling import listed, quoted
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, typed
 
 __all__ = [
@@ -31,8 +32,6 @@ NO_GROUP = ""
 
 Sides = Mapping[str, Mapping[str, Result]]
 """Global dimension -> group -> its result."""
-
-_SHOWN = 10
 
 
 async def evaluate_global(
@@ -184,7 +183,7 @@ def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping
             if dimension.on_missing == "fail":
                 raise _lacking([row.item.id for row in rows]) from None
         except Failed as failed:
-            told = f"{len(rows)} items have no group; item {row.item.id!r}: {failed.error.message}"
+            told = f"{len(rows)} items have no group; item {quoted(row.item.id)}: {failed.error.message}"
             raise Failed(CallError("user_function", told, sent=False)) from None
     raise Skipped(f"{len(rows)} items are in no group: per= names none, or has no answers to go by")
 
@@ -206,7 +205,7 @@ def _check_global_needs(dimension: Dimension, sides: Sides, steps: Mapping[str, 
 
 
 def _lacking(ids: Sequence[str]) -> Failed:
-    shown = ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
+    shown = listed(ids)
     return Failed(CallError("dependency", f"{len(ids)} items have no answer of what it needs: {shown}", sent=False))
 
 

@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.plain import plain, record_fields
+from beam_llmdag.plain import check_digits, plain, record_fields
+from beam_llmdag.telling import listed, quoted, told
 
-__all__ = ["Item", "derived_id", "id_text", "item_and_origin", "item_from", "numbered"]
+__all__ = ["Item", "RefusedItem", "derived_id", "given_id", "id_text", "item_and_origin", "item_from", "numbered"]
 
 _FLOAT_IS_EXACT_BELOW = 2**53
 
@@ -32,6 +33,21 @@ class Item:
     content: Any
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source_ids: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedItem:
+    """What is left of an `Item` that could not travel to the door, where it is refused.
+
+    A coder must not raise: that would end the pipeline, and no other item would be answered.
+
+    Attributes:
+        id: its id, None if that was no id.
+        problem: why it cannot be an item.
+    """
+
+    id: str | None
+    problem: str
 
 
 def item_from(record: Any, *, where: str, id_field: str = "id", content_field: str = "content") -> Item:
@@ -56,28 +72,12 @@ def item_and_origin(
     record: Any, *, where: str, id_field: str = "id", content_field: str = "content"
 ) -> tuple[Item, bool]:
     """As `item_from`, and whether the id was derived, so that equal records have equal ids."""
-    if isinstance(record, Item):
-        return _normalised(record, where), False
-    if isinstance(record, (str, bytes, bytearray, memoryview)):
-        fields: Mapping[Any, Any] = {content_field: record}
-    else:
-        found = record_fields(record)
-        if found is None:
-            raise InputError(
-                f"{where}: {type(record).__name__} is no item; an item is an Item, a text, bytes or a mapping "
-                f"with the field {content_field!r}"
-            )
-        fields = found
-    if content_field not in fields:
-        names = ", ".join(repr(name) for name in fields) or "none"
-        raise InputError(
-            f"{where}: no field {content_field!r}; its fields are {names}. Rename one, or name it with content_field="
-        )
-    content = _content(fields[content_field], f"{where}: {content_field}")
-    metadata = _metadata(fields, where, (id_field, content_field))
-    if id_field in fields:
-        return Item(id_text(fields[id_field], where=where), content, metadata), False
-    return Item(derived_id(content, metadata), content, metadata), True
+    try:
+        return _item_and_origin(record, where, id_field, content_field)
+    except InputError:
+        raise
+    except Exception as error:  # looking at an object may run anybody's code
+        raise InputError(f"{where}: cannot be read: {told(error)}") from error
 
 
 def id_text(value: Any, *, where: str) -> str:
@@ -92,11 +92,26 @@ def id_text(value: Any, *, where: str) -> str:
     known = plain(value, f"{where}: id")
     if known is None or (isinstance(known, str) and not known.strip()):
         raise InputError(f"{where}: id is missing (null or empty); fill it in, or leave the whole field out")
-    if isinstance(value, (bool, bytes, bytearray, memoryview)) or not isinstance(known, (str, int, float)):
-        raise InputError(f"{where}: id {value!r} is of type {type(value).__name__}; an id is a text or a whole number")
+    is_data = isinstance(value, (bytes, bytearray, memoryview))
+    if is_data or isinstance(known, bool) or not isinstance(known, (str, int, float)):
+        raise InputError(
+            f"{where}: id {quoted(value)} is of type {type(value).__name__}; an id is a text or a whole number"
+        )
     if isinstance(value, Decimal):
         return _whole_number(value, where)
     return _whole_number(known, where) if isinstance(known, float) else str(known)
+
+
+def given_id(record: Any, id_field: str = "id") -> str | None:
+    """The id of an `Item` or a mapping before anything is known of it; None where it has none that can be shown."""
+    if isinstance(record, (Item, RefusedItem)):
+        value: Any = record.id
+    else:
+        value = record.get(id_field) if isinstance(record, Mapping) else None
+    try:
+        return id_text(value, where="id")
+    except InputError:
+        return None
 
 
 def derived_id(content: Any, metadata: Mapping[str, Any]) -> str:
@@ -118,9 +133,38 @@ def numbered(item: Item, occurrence: int) -> Item:
     return item if occurrence == 1 else replace(item, id=f"{item.id}-{occurrence}")
 
 
+def _item_and_origin(record: Any, where: str, id_field: str, content_field: str) -> tuple[Item, bool]:
+    if isinstance(record, Item):
+        return _normalised(record, where), False
+    if isinstance(record, RefusedItem):
+        raise InputError(f"{where}: {record.problem}")
+    if isinstance(record, (str, bytes, bytearray, memoryview)):
+        fields: Mapping[Any, Any] = {content_field: record}
+    else:
+        found = record_fields(record)
+        if found is None:
+            raise InputError(
+                f"{where}: {type(record).__name__} is no item; an item is an Item, a text, bytes or a mapping "
+                f"with the field {content_field!r}"
+            )
+        fields = found
+    if content_field not in fields:
+        raise InputError(
+            f"{where}: no field {content_field!r}; its fields are {listed(fields) or 'none'}. "
+            "Rename one, or name it with content_field="
+        )
+    content = _content(fields[content_field], f"{where}: {content_field}")
+    metadata = _metadata(fields, where, (id_field, content_field))
+    if id_field in fields:
+        return Item(id_text(fields[id_field], where=where), content, metadata), False
+    return Item(derived_id(content, metadata), content, metadata), True
+
+
 def _whole_number(value: float | Decimal, where: str) -> str:
+    if isinstance(value, Decimal):
+        check_digits(value.adjusted() + 1, f"{where}: id")
     if value != int(value):
-        raise InputError(f"{where}: id {value} is no whole number; an id is a text or a whole number")
+        raise InputError(f"{where}: id {quoted(value)} is no whole number; an id is a text or a whole number")
     if isinstance(value, float) and abs(value) >= _FLOAT_IS_EXACT_BELOW:
         raise InputError(
             f"{where}: id {int(value)} came as a float and may already be rounded (2**53 and above); "
@@ -157,5 +201,5 @@ def _metadata(fields: Mapping[Any, Any], where: str, taken: tuple[str, str]) -> 
     metadata: dict[str, Any] = plain(others, where)
     for name, value in (nested or {}).items():
         if metadata.setdefault(name, value) != value:
-            raise InputError(f"{where}: the field {name!r} and the same name in metadata differ; keep one")
+            raise InputError(f"{where}: the field {quoted(name)} and the same name in metadata differ; keep one")
     return metadata

@@ -15,11 +15,16 @@ from typing import Any
 from uuid import UUID
 
 from beam_llmdag.errors import InputError
+from beam_llmdag.telling import quoted
 from beam_llmdag.text import clean_text
 
-__all__ = ["duration_text", "instant_text", "plain", "record_fields"]
+__all__ = ["check_digits", "duration_text", "instant_text", "plain", "record_fields"]
 
 _EPOCH = datetime(1970, 1, 1)
+_MOST_DIGITS = 4000  # Python itself writes and reads no integer of more than 4,300
+_BITS_PER_DIGIT = math.log2(10)
+_CERTAINLY_SHORT = 2**64
+_LONGEST_STEP = 100
 
 
 def plain(value: Any, path: str = "value") -> Any:
@@ -28,7 +33,7 @@ def plain(value: Any, path: str = "value") -> Any:
     | given | becomes |
     |---|---|
     | `None`, NaN, infinities, `NaT`, `pandas.NA`, a masked cell of numpy | `None` |
-    | `bool`, `int` of any size, `float`, and their numpy scalars | themselves |
+    | `bool`, `int` of up to 4,000 digits, `float`, and their numpy scalars | themselves |
     | `str` | itself, with lone surrogates replaced by U+FFFD |
     | `Decimal` | its exact text: `"12.30"` |
     | a date | ISO 8601: `"2026-03-29"` |
@@ -47,13 +52,26 @@ def plain(value: Any, path: str = "value") -> Any:
         path: name of the value for error texts, for example `"row 2: price"`.
 
     Raises:
-        InputError: the value, or one inside it, is of another type, or two keys of a mapping have the same text.
+        InputError: the value, or one inside it, is of another type, or too long an integer; or two keys of a mapping
+            have the same text.
     """
     try:
         return _plain(value, path)
     except RecursionError:
         # "from None": the traceback of a thousand equal frames says nothing
         raise InputError(f"{path}: nested too deeply, or contains itself") from None
+
+
+def check_digits(digits: int, path: str) -> None:
+    """Refuses a number that Python would not write.
+
+    Raises:
+        InputError: it has more than 4,000 digits.
+    """
+    if digits > _MOST_DIGITS:
+        raise InputError(
+            f"{path}: an integer of about {digits:,} digits; {_MOST_DIGITS:,} are the most. Pass it as text"
+        )
 
 
 def record_fields(value: Any) -> Mapping[Any, Any] | None:
@@ -151,10 +169,14 @@ def _mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     for key, inner in value.items():
         text = clean_text(key) if type(key) is str else _key_text(key, path)
         if text in result:
-            raise InputError(f"{path}: two keys are {text!r} as text")
+            raise InputError(f"{path}: two keys are {quoted(text)} as text")
         quickly = _QUICK.get(type(inner))
-        result[text] = _plain(inner, f"{path}.{text}") if quickly is None else quickly(inner)
+        result[text] = _plain(inner, f"{path}.{_step(text)}") if quickly is None else quickly(inner)
     return result
+
+
+def _step(key: str) -> str:
+    return key if len(key) <= _LONGEST_STEP else quoted(key)
 
 
 def _key_text(key: Any, path: str) -> str:
@@ -210,16 +232,22 @@ def _numpy_datetime(text: str, path: str) -> str | None:
     return instant_text(seconds * 10**9 + int(fraction[:9].ljust(9, "0")), utc=False)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _integer(value: int, path: str) -> int:
+    if not -_CERTAINLY_SHORT < value < _CERTAINLY_SHORT:
+        check_digits(int(value.bit_length() / _BITS_PER_DIGIT) + 1, path)
+    return int(value)
+
+
+def _range(_value: range, path: str) -> Any:
+    # it is a sequence, and may stand for more numbers than there is memory
+    raise InputError(f"{path}: a range is not JSON-like; convert it to a list first")
 
 
 _QUICK: Mapping[type, Callable[[Any], Any]] = {
     # most values are of exactly these types, and need no path for an error
     str: clean_text,
-    int: _as_it_is,
-    bool: _as_it_is,
-    type(None): _as_it_is,
+    bool: lambda value: value,
+    type(None): lambda value: value,
     float: lambda value: value if math.isfinite(value) else None,
 }
 
@@ -228,7 +256,7 @@ _CONVERTERS: Sequence[tuple[type | tuple[type, ...], Callable[[Any, str], Any]]]
     (bool, lambda value, _path: value),
     (Enum, lambda value, path: _plain(value.value, path)),
     (str, lambda value, _path: clean_text(str.__str__(value))),
-    (int, lambda value, _path: int(value)),
+    (int, _integer),
     (float, lambda value, _path: float(value)),
     (Decimal, lambda value, _path: str(value)),
     (datetime, _datetime),
@@ -239,5 +267,6 @@ _CONVERTERS: Sequence[tuple[type | tuple[type, ...], Callable[[Any, str], Any]]]
     (Mapping, _mapping),
     (Set, _set),
     (tuple, _tuple),
+    (range, _range),
     (Sequence, _list),
 )

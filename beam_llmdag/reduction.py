@@ -16,6 +16,7 @@ from beam_llmdag.prices import context_window
 from beam_llmdag.prompt import estimated_tokens
 from beam_llmdag.result import Row
 from beam_llmdag.sampling import sampled
+from beam_llmdag.telling import quoted
 from beam_llmdag.user_code import Failed, Values, call_user, dumped, typed_parts
 
 __all__ = ["reduced"]
@@ -87,7 +88,7 @@ class _Tree:
             remedy = f"declare how partial answers join with @{self.dimension.name}.merge"
             raise self._too_many(f"{len(rows)} rows", remedy)
         if len(rows) == 1:
-            raise self._too_many(f"item {rows[0].item.id!r} alone", "shorten what the prompt says of an item")
+            raise self._too_many(f"item {quoted(rows[0].item.id)} alone", "shorten what the prompt says of an item")
         half = len(rows) // 2
         return [*self.split(rows[:half], prompt_of), *self.split(rows[half:], prompt_of)]
 

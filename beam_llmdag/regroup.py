@@ -14,12 +14,11 @@ from beam_llmdag.evaluate import missing_reason
 from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
 from beam_llmdag.item import Item, id_text, item_from
 from beam_llmdag.result import Result, Row
-from beam_llmdag.telling import shown
+from beam_llmdag.telling import listed, quoted, shown
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, guarded, user_error
 
 __all__ = ["REGROUP_SCHEMA", "regroup_rows"]
 
-_SHOWN = 10
 _IDS = {"type": "array", "items": {"type": "string"}}
 REGROUP_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -103,7 +102,7 @@ def _new_items(made: Any, sources: Mapping[str, Item]) -> tuple[list[Item], int]
     items = [_at_the_door(item) for item in found]
     repeated = sorted(new_id for new_id, times in Counter(item.id for item in items).items() if times > 1)
     if repeated:
-        raise user_error(f"duplicate new ids: {', '.join(repeated[:_SHOWN])}")
+        raise user_error(f"duplicate new ids: {listed(repeated)}")
     return items, unnamed
 
 
@@ -112,11 +111,13 @@ def _new_item(new_id: str, value: Any, sources: Mapping[str, Item]) -> Item:
         return replace(value, id=new_id)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         kind = type(value).__name__
-        raise user_error(f"the new item {new_id!r} needs a list of source ids or an Item, not {kind}: {shown(value)}")
+        raise user_error(
+            f"the new item {quoted(new_id)} needs a list of source ids or an Item, not {kind}: {shown(value)}"
+        )
     ids = tuple(dict.fromkeys(_id_text(source_id) for source_id in value))
     contents = [sources[source_id].content for source_id in ids if source_id in sources]
     if any(isinstance(content, bytes) for content in contents):
-        raise user_error(f"the new item {new_id!r} would join contents that are bytes: return Items instead")
+        raise user_error(f"the new item {quoted(new_id)} would join contents that are bytes: return Items instead")
     return Item(new_id, "\n\n".join(map(_text, contents)), source_ids=ids)
 
 
@@ -128,7 +129,7 @@ def _at_the_door(item: Item) -> Item:
     """
     source_ids = tuple(_id_text(source_id) for source_id in item.source_ids)
     try:
-        converted = item_from(replace(item, source_ids=()), where=f"new item {item.id!r:.100}")
+        converted = item_from(replace(item, source_ids=()), where=f"new item {quoted(item.id)}")
         return replace(converted, source_ids=source_ids)
     except InputError as error:
         raise user_error(str(error)) from None

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
 from types import CodeType
 
 from beam_llmdag.text import clean_text
 
-__all__ = ["LONGEST_MESSAGE", "LONGEST_TRACEBACK", "shortened", "shown", "told", "traceback_of", "words_of"]
+__all__ = [
+    "LONGEST_MESSAGE",
+    "LONGEST_TRACEBACK",
+    "listed",
+    "quoted",
+    "shortened",
+    "shown",
+    "told",
+    "traceback_of",
+    "words_of",
+]
 
 LONGEST_MESSAGE = 800
 """Characters of an error text, so that it is short of 1,000 with the names of dimension, item and model before it."""
@@ -18,6 +28,8 @@ LONGEST_MESSAGE = 800
 LONGEST_TRACEBACK = 4000
 """Characters of a traceback."""
 
+_QUOTED_CHARACTERS = 100
+_LISTED_NAMES = 10
 _FIRST_FRAMES, _LAST_FRAMES = 5, 15  # of a traceback: what lies between is somebody's recursion
 _CAUSES = 3
 _HERE = os.path.join(os.path.dirname(__file__), "")
@@ -38,6 +50,23 @@ def words_of(error: BaseException, longest: int = LONGEST_MESSAGE) -> str:
 def shown(value: object, longest: int = 100) -> str:
     """The `repr` of a value of a user's, as far as there is one."""
     return _read(lambda: repr(value), longest)
+
+
+def quoted(name: object) -> str:
+    """A name or an id as a message quotes it: of what is long, the first characters and the length.
+
+    A column that was mixed up with another makes an id of megabytes, and the message must still fit a screen.
+    """
+    if not isinstance(name, str) or len(name) <= _QUOTED_CHARACTERS:
+        return shown(name, 2 * _QUOTED_CHARACTERS)
+    return f"{name[:_QUOTED_CHARACTERS]!r}… ({len(name):,} characters)"
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names one after the other, quoted; of many, the first."""
+    known = list(names)
+    more = f" and {len(known) - _LISTED_NAMES} more" if len(known) > _LISTED_NAMES else ""
+    return ", ".join(map(quoted, known[:_LISTED_NAMES])) + more
 
 
 def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:

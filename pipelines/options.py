@@ -28,11 +28,13 @@ class Settings:
     """What a user asks of an example pipeline.
 
     Attributes:
-        input: path or glob pattern of the items: JSON Lines, CSV or Parquet; or `bigquery:` and a table or query.
+        input: path or glob pattern of the items: JSON Lines, CSV or Parquet, or a folder of them; or `bigquery:` and a
+            table or query.
         output: folder for the results, or `bigquery:` and a dataset.
         model: `"cloud"`, `"simulated"`, `"local"` or `"provider:name"`.
         filter_model: another one for the first dimension, which sees every item; None for the default of `model`.
         fallback_model: one to ask when another has failed for good; None for the default of `model`.
+        encoding: of JSON and CSV files; None for UTF-8.
         summary: JSON file for the run's totals, beside the one in `output`; None for none.
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
@@ -52,6 +54,7 @@ class Settings:
     model: str
     filter_model: str | None = None
     fallback_model: str | None = None
+    encoding: str | None = None
     summary: str | None = None
     show: int = 0
     shards: int = 1
@@ -89,6 +92,7 @@ def options_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--filter-model", help="another model for the first dimension, which sees every item")
     parser.add_argument("--fallback-model", help="model to ask when another one has failed for good")
+    parser.add_argument("--encoding", help="of the input files, for example cp1252 or utf-16; default: UTF-8")
     parser.add_argument("--summary", metavar="FILE.json", help="write the totals of the run to this file, too")
     parser.add_argument("--show", type=_number, default=0, metavar="N", help="print the first N rows at the end")
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")

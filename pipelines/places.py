@@ -46,7 +46,7 @@ def reader(settings: Settings) -> beam.PTransform[Any, Any]:
     """Reads the items from where the settings say."""
     if is_bigquery(settings.input):
         return ReadBigQueryItems(settings.input, method=settings.read_method, temp_dataset=settings.temp_dataset)
-    return ReadItems(settings.input)
+    return ReadItems(settings.input, encoding=settings.encoding)
 
 
 def output_place(settings: Settings, run_id: str) -> OutputPlace:

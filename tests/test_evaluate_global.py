@@ -48,7 +48,7 @@ def test_a_global_that_fails_without_an_answer_names_the_items_and_makes_no_call
     dag, provider = with_tags("fail")
     result = evaluated(dag, "all_tags", ROWS)
     assert (result.status, result.error_class) == ("failed", "dependency")
-    assert "1 items have no answer of what it needs: b" in result.message
+    assert "1 items have no answer of what it needs: 'b'" in result.message
     assert provider.requests == []
 
 

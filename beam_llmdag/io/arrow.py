@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.plain import duration_text, instant_text
+from beam_llmdag.telling import listed, quoted
 
 __all__ = ["table_rows"]
 
@@ -42,7 +43,7 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | In
     names = table.schema.names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"the table has more than one column called {', '.join(map(repr, repeated))}; rename them")
+        raise InputError(f"the table has more than one column called {listed(repeated)}; rename them")
     for batch in table.to_batches() if isinstance(table, pa.Table) else [table]:
         yield from _batch_rows(batch)
 
@@ -147,7 +148,7 @@ def _maps(array: Any) -> list[dict[Any, Any] | None]:
 def _map(keys: list[Any], items: list[Any]) -> dict[Any, Any]:
     result = dict(zip(keys, items, strict=True))
     if len(result) != len(keys):
-        raise InputError(f"a map has a key twice: {keys!r}")
+        raise InputError(f"a map has a key twice: {quoted(keys)}")
     return result
 
 

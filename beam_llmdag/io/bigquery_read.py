@@ -15,6 +15,7 @@ from beam_llmdag.io.bigquery_names import Dataset, Query, Table, parse_dataset, 
 from beam_llmdag.io.bigquery_rows import read_row
 from beam_llmdag.io.raw import RawRecord
 from beam_llmdag.io.read import ItemFields, ReadResult, parsed_items
+from beam_llmdag.telling import listed
 
 __all__ = ["ReadBigQueryItems", "ReadMethod"]
 
@@ -69,7 +70,7 @@ class ReadBigQueryItems(beam.PTransform[Any, Any]):
         if self._fields.content_field not in names:
             raise InputError(
                 f"{self._source}: no column {self._fields.content_field!r}; its columns are "
-                f"{', '.join(map(repr, names))}. Rename one in a query (SELECT text AS content …), or name it with "
+                f"{listed(names)}. Rename one in a query (SELECT text AS content …), or name it with "
                 "content_field="
             )
         rows = begin | "Read" >> beam.io.ReadFromBigQuery(**self._options())

@@ -6,7 +6,9 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 
 from beam_llmdag.errors import InputError
+from beam_llmdag.io.encoding import not_utf8
 from beam_llmdag.io.raw import RawRecord
+from beam_llmdag.telling import listed
 
 __all__ = ["csv_records"]
 
@@ -60,14 +62,14 @@ def _broken(error: csv.Error, first: int, last: int) -> str:
 
 def _checked_header(header: Sequence[str], where: str, content_field: str) -> list[str]:
     if not _is_utf8(header):
-        raise InputError(f"{where}: the header is not UTF-8; save the file as UTF-8")
+        raise InputError(f"{where}: the header is {not_utf8(','.join(header).encode('utf-8', 'surrogateescape'))}")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise InputError(f"{where}: more than one column is called {', '.join(map(repr, repeated))}; rename them")
+        raise InputError(f"{where}: more than one column is called {listed(repeated)}; rename them")
     if content_field not in header:
         hint = " (cells are separated by commas)" if len(header) == 1 else ""
         raise InputError(
-            f"{where}: no column {content_field!r}; its columns are {', '.join(map(repr, header))}{hint}. "
+            f"{where}: no column {content_field!r}; its columns are {listed(header)}{hint}. "
             "Rename one, or name it with content_field="
         )
     return list(header)
@@ -75,7 +77,7 @@ def _checked_header(header: Sequence[str], where: str, content_field: str) -> li
 
 def _record(row: Sequence[str], header: Sequence[str], where: str) -> RawRecord:
     if not _is_utf8(row):
-        return RawRecord(where=where, problem="not UTF-8")
+        return RawRecord(where=where, problem=not_utf8(",".join(row).encode("utf-8", "surrogateescape")))
     if len(row) != len(header):
         return RawRecord(where=where, problem=f"{len(row)} cells where the header has {len(header)}")
     return RawRecord(where=where, record=dict(zip(header, row, strict=True)))

@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.io.arrow import table_rows
-from beam_llmdag.item import Item, item_and_origin, numbered
+from beam_llmdag.item import Item, given_id, item_and_origin, numbered
+from beam_llmdag.telling import listed, quoted
 
 __all__ = ["items_from"]
-
-_SHOWN_IDS = 10
 
 
 def items_from(source: Any, *, id_field: str = "id", content_field: str = "content") -> list[Item]:
@@ -29,7 +28,7 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
 
     Raises:
         InputError: a record is no item (the message names its row, counted from 0), two have the same id (the message
-            names up to ten), or `source` is a single record.
+            names the first), or `source` is a single record.
     """
     items: list[Item] = []
     derived: list[bool] = []
@@ -37,6 +36,9 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
         where = f"row {row} (counted from 0)"
         if isinstance(record, InputError):
             raise InputError(f"{where}: {record}") from record
+        given = given_id(record, id_field)
+        if given is not None:
+            where = f"{where}, id {quoted(given)}"
         item, is_derived = item_and_origin(record, where=where, id_field=id_field, content_field=content_field)
         items.append(item)
         derived.append(is_derived)
@@ -59,7 +61,7 @@ def _records(source: Any) -> Iterable[Any]:
 
 def _pandas_rows(frame: Any) -> Iterable[Any]:
     if not frame.columns.is_unique:
-        repeated = ", ".join(map(repr, frame.columns[frame.columns.duplicated()].unique()))
+        repeated = listed(frame.columns[frame.columns.duplicated()].unique())
         raise InputError(f"the data frame has more than one column called {repeated}; rename them")
     rows: list[Any] = frame.to_dict("records")
     return rows
@@ -74,10 +76,8 @@ def _unique(items: list[Item], derived: list[bool]) -> list[Item]:
     counts = Counter(item.id for item in result)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
-        shown = ", ".join(repr(name) for name in repeated[:_SHOWN_IDS])
-        more = f" and {len(repeated) - _SHOWN_IDS} more" if len(repeated) > _SHOWN_IDS else ""
         raise InputError(
-            f"duplicate ids: {len(repeated)} of {len(counts)} ids are not unique: {shown}{more}. "
+            f"duplicate ids: {len(repeated)} of {len(counts)} ids are not unique: {listed(repeated)}. "
             "1 and '1' are one id. Make ids unique, or leave the field out to have them derived"
         )
     return result

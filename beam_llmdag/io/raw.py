@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
-
-from beam_llmdag.errors import InputError
+from typing import Any
 
 __all__ = ["RawRecord", "byte_lines"]
-
-_UTF8_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +25,14 @@ class RawRecord:
     problem: str | None = None
 
 
-def byte_lines(handle: BinaryIO, name: str) -> Iterator[bytes]:
-    """The lines of a file with their line ends, without a byte order mark in front.
-
-    Raises:
-        InputError: the file is UTF-16.
-    """
-    # readline() alone: Beam's file objects of compressed files are not iterable
-    lines: Iterable[bytes] = iter(handle.readline, b"")
-    for number, line in enumerate(lines):
-        if number == 0:
-            if line.startswith(_UTF16_BOMS):
-                raise InputError(f"{name}: the file is UTF-16; save it as UTF-8")
-            line = line.removeprefix(_UTF8_BOM)
-        yield line
+def byte_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a text with their line ends; what follows the last one is known to be whole when it comes."""
+    rest: list[bytes] = []
+    for chunk in chunks:
+        for line in io.BytesIO(chunk):
+            rest.append(line)
+            if line.endswith(b"\n"):
+                yield b"".join(rest)
+                rest.clear()
+    if rest:
+        yield b"".join(rest)

@@ -1,39 +1,31 @@
-"""Files to items: JSON Lines, CSV and Parquet, on any file system of Beam."""
+"""Files to items: JSON Lines, JSON, CSV, Parquet and Arrow, on any file system of Beam."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
 from beam_llmdag.errors import InputError, StrictModeError
 from beam_llmdag.io.arrow import table_rows
 from beam_llmdag.io.csv import csv_records
+from beam_llmdag.io.encoding import check_encoding, utf8_chunks
+from beam_llmdag.io.folder import Files, InputFormat, files_of, format_of
 from beam_llmdag.io.jsonl import json_line_records, json_records
 from beam_llmdag.io.raw import RawRecord, byte_lines
+from beam_llmdag.io.tables import TableFormat, part_of_table, parts_of_table
+from beam_llmdag.io.unpacked import chunks_of
 from beam_llmdag.item import Item, item_and_origin, numbered
 from beam_llmdag.result import Failure
+from beam_llmdag.telling import quoted
 
 __all__ = ["InputFormat", "ItemFields", "ReadItems", "ReadResult", "parsed_items"]
-
-InputFormat = Literal["jsonl", "json", "csv", "parquet"]
-
-_SUFFIXES: dict[str, InputFormat] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".parquet": "parquet",
-}
-_COMPRESSED = (".gz", ".bz2", ".deflate", ".zst", ".zstd", ".xz", ".lzma")
-_WILDCARDS = "*?[{"
 
 
 class ReadResult(NamedTuple):
@@ -58,17 +50,24 @@ class ReadItems(beam.PTransform[Any, Any]):
 
     Records without an id field get the id `derived_id`; the second, third, ... of equal records gets `-2`, `-3`, ....
 
+    A folder is read with all that is in it, at any depth: the parts that Spark, Dask or Polars wrote. Files and folders
+    whose names begin with `_` or `.` are left out, as are checksums (`.crc`). A folder called `year=2025` gives the
+    records in it the field `year`, here and under a pattern: an integer where all values of that name are, else a text.
+
     Args:
-        pattern: path or glob pattern. Files that end in `.gz`, `.bz2` and the like are unpacked.
+        pattern: path of a file or folder, or glob pattern. Files that end in `.gz`, `.bz2`, `.xz`, `.zst` and the like
+            are unpacked.
         id_field: name of the field with the id.
         content_field: name of the field with the content.
-        file_format: `"jsonl"`, `"json"` (one array), `"csv"` or `"parquet"`; by default, what the ending of `pattern`
-            says.
+        file_format: `"jsonl"`, `"json"`, `"csv"`, `"parquet"` or `"arrow"`; by default, what the ending of `pattern`
+            says, or of the files in the folder.
+        encoding: of JSON and CSV files, as Python calls it (`"cp1252"`, `"utf-16"`); UTF-8 by default.
         strict: whether the first bad record fails the pipeline, with a `StrictModeError` that names it.
 
     Raises:
-        InputError: the format is unknown; or, when applied, no file matches. While the pipeline runs: a whole file
-            cannot be read (no content column, two columns with one name).
+        InputError: the format or the encoding is unknown; or, when applied, no file matches. While the pipeline runs:
+            a whole file cannot be read (it is cut or damaged, it is of another encoding, it has no content column or
+            two columns with one name).
     """
 
     def __init__(
@@ -78,26 +77,34 @@ class ReadItems(beam.PTransform[Any, Any]):
         id_field: str = "id",
         content_field: str = "content",
         file_format: InputFormat | None = None,
+        encoding: str | None = None,
         strict: bool = False,
     ) -> None:
         super().__init__()
         self._pattern = os.fspath(pattern)
-        self._format = _format(self._pattern, file_format)
+        self._format = file_format
         self._content_field = content_field
+        self._encoding = check_encoding(encoding)
         self._fields = ItemFields(id_field, content_field, strict)
+        if format_of(self._pattern, file_format) is None:
+            files_of(self._pattern, None)
 
     def expand(self, begin: PBegin) -> ReadResult:
         """See the class."""
-        _check_match(self._pattern)
-        matches = begin | "Match" >> MatchFiles(self._pattern, EmptyMatchTreatment.DISALLOW)
-        files = matches | "Paths" >> beam.Map(_path).with_output_types(str) | "SpreadFiles" >> beam.Reshuffle()
-        base = _base(self._pattern)
-        if self._format == "parquet":
-            tables = files | "Tables" >> beam.io.ReadAllFromParquetBatched(with_filename=True)
-            raw = tables | "Rows" >> beam.FlatMap(_parquet_records, base, self._content_field)
-        else:
-            raw = files | "Records" >> beam.FlatMap(_text_records, base, self._format, self._content_field)
-        return parsed_items(raw, self._fields)
+        files = files_of(self._pattern, self._format)
+        matches = begin | "Match" >> MatchFiles(files.pattern, EmptyMatchTreatment.DISALLOW)
+        paths = (
+            matches | "Paths" >> beam.FlatMap(_paths, files).with_output_types(str) | "SpreadFiles" >> beam.Reshuffle()
+        )
+        return parsed_items(self._records(paths, files), self._fields)
+
+    def _records(self, paths: PCollection[str], files: Files) -> Any:
+        if files.file_format == "parquet" or files.file_format == "arrow":
+            named = beam.FlatMap(_table_parts, files, files.file_format, self._content_field)
+            parts = paths | "Parts" >> named.with_output_types(tuple[str, int]) | "SpreadParts" >> beam.Reshuffle()
+            return parts | "Rows" >> beam.FlatMap(_table_records, files, files.file_format)
+        read = beam.FlatMap(_text_records, files, self._encoding, self._content_field)
+        return paths | "Records" >> read.with_output_types(RawRecord)
 
 
 class ItemFields(NamedTuple):
@@ -142,64 +149,55 @@ class _ToItem(beam.DoFn):
         return TaggedOutput("failures", failure)
 
 
-def _format(pattern: str, given: str | None) -> InputFormat:
-    name = pattern.lower()
-    for suffix in _COMPRESSED:
-        name = name.removesuffix(suffix)
-    wanted = given or _SUFFIXES.get(os.path.splitext(name)[1])
-    for known in get_args(InputFormat):
-        if wanted == known:
-            found: InputFormat = known
-            return found
-    formats = ", ".join(map(repr, get_args(InputFormat)))
-    raise InputError(f"{pattern}: {given or 'its ending'} says no known format; pass file_format= as one of {formats}")
+def _paths(file: FileMetadata, files: Files) -> Iterator[str]:
+    if files.has(file.path):
+        yield file.path
 
 
-def _check_match(pattern: str) -> None:
-    """Looks for one file where the pipeline is built: a wrong path fails there, not an hour later."""
-    [match] = FileSystems.match([pattern], limits=[1])
-    if not match.metadata_list:
-        raise InputError(f"{pattern}: no file matches")
+def _text_records(path: str, files: Files, encoding: str | None, content_field: str) -> Iterator[RawRecord]:
+    name = files.name(path)
+    lines = byte_lines(utf8_chunks(chunks_of(path, name), name, encoding))
+    if files.file_format == "csv":
+        records = csv_records(lines, name, content_field)
+    elif files.file_format == "json":
+        records = json_records(lines, name)
+    else:
+        records = json_line_records(lines, name)
+    partition = files.partition(path)
+    for record in records:
+        yield _with_partition(record, partition, content_field)
 
 
-def _path(file: FileMetadata) -> str:
-    path: str = file.path
-    return path
+def _table_parts(path: str, files: Files, file_format: TableFormat, content_field: str) -> Iterator[tuple[str, int]]:
+    for part in range(parts_of_table(path, files.name(path), file_format, content_field)):
+        yield path, part
 
 
-def _base(pattern: str) -> str:
-    """The folder of a pattern, which names of files in messages leave out."""
-    literal = pattern[: min((pattern.index(sign) for sign in _WILDCARDS if sign in pattern), default=len(pattern))]
-    return literal[: max(literal.rfind("/"), literal.rfind(os.sep)) + 1]
-
-
-def _text_records(path: str, base: str, file_format: InputFormat, content_field: str) -> Iterator[RawRecord]:
-    name = path.removeprefix(base)
-    with FileSystems.open(path) as handle:
-        lines = byte_lines(handle, name)
-        if file_format == "csv":
-            yield from csv_records(lines, name, content_field)
-        elif file_format == "json":
-            yield from json_records(lines, name)
-        else:
-            yield from json_line_records(lines, name)
-
-
-def _parquet_records(named: tuple[str, pa.Table], base: str, content_field: str) -> Iterator[RawRecord]:
-    path, table = named
-    name = path.removeprefix(base)
-    if content_field not in table.schema.names:
-        columns = ", ".join(map(repr, table.schema.names))
-        raise InputError(
-            f"{name}: no column {content_field!r}; its columns are {columns}. "
-            "Rename one, or name it with content_field="
-        )
-    for number, row in enumerate(table_rows(table)):
+def _table_records(named: tuple[str, int], files: Files, file_format: TableFormat) -> Iterator[RawRecord]:
+    path, part = named
+    name, partition = files.name(path), files.partition(path)
+    for number, row in enumerate(table_rows(part_of_table(path, name, file_format, part))):
         where = f"{name}:row {number} (counted from 0 in its row group)"
         if isinstance(row, InputError):
             yield RawRecord(where=where, problem=str(row))
         else:
-            yield RawRecord(where=where, record=row)
+            yield _with_partition(RawRecord(where=where, record=row), partition, "")
+
+
+def _with_partition(raw: RawRecord, partition: Mapping[str, Any], content_field: str) -> RawRecord:
+    """A record with the fields that its folders stand for."""
+    if not partition or raw.problem is not None:
+        return raw
+    record = {content_field: raw.record} if isinstance(raw.record, str) else raw.record
+    if not isinstance(record, Mapping):
+        return raw
+    for name, value in partition.items():
+        if name in record and record[name] not in (value, str(value)):
+            problem = (
+                f"the field {quoted(name)} is {quoted(record[name])}, and its folder says {quoted(value)}; drop one"
+            )
+            return replace(raw, problem=problem)
+    return replace(raw, record={**record, **partition})
 
 
 def _numbered(group: tuple[str, Iterable[Item]]) -> Iterator[Item]:

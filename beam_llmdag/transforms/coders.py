@@ -11,13 +11,17 @@ from apache_beam.coders import coders
 from apache_beam.coders.typecoders import registry
 from pydantic_core import from_json, to_json
 
-from beam_llmdag.item import Item
+from beam_llmdag.errors import InputError
+from beam_llmdag.item import Item, RefusedItem, given_id, item_from
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.usage import Usage
 
 __all__ = ["JsonCoder", "RowCoder", "register"]
 
 T = TypeVar("T")
+
+_REFUSED = 2
+"""Values that tell of a `RefusedItem`; an `Item` has more."""
 
 
 class JsonCoder(coders.Coder, Generic[T]):
@@ -162,15 +166,24 @@ def _result_from(plain: list[Any]) -> Result:
 
 
 class ItemCoder(JsonCoder[Item]):
-    """Coder of `Item`."""
+    """Coder of `Item`, on its way to the door: users build them, of any values.
+
+    What the door makes of the values is made here, or it would depend on the runner's shuffles what an item holds. One
+    that is refused there travels as a `RefusedItem`.
+    """
 
     kind = Item
 
-    def to_plain(self, value: Item) -> list[Any]:
-        return _item_plain(value)
+    def to_plain(self, value: Item | RefusedItem) -> list[Any]:
+        if isinstance(value, RefusedItem):
+            return [value.id, value.problem]
+        try:
+            return _item_plain(item_from(value, where="Item"))
+        except InputError as error:
+            return [given_id(value), str(error).removeprefix("Item: ")]
 
-    def from_plain(self, plain: list[Any]) -> Item:
-        return _item_from(plain)
+    def from_plain(self, plain: list[Any]) -> Any:
+        return RefusedItem(*plain) if len(plain) == _REFUSED else _item_from(plain)
 
 
 class ResultCoder(JsonCoder[Result]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,10 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_llmdag.errors import ErrorClass, InputError
-from beam_llmdag.item import Item, derived_id, item_from, numbered
+from beam_llmdag.item import Item, RefusedItem, derived_id, given_id, item_from, numbered
 from beam_llmdag.result import Failure, Result, Row
 from beam_llmdag.run_config import RunConfig
+from beam_llmdag.telling import quoted
 from beam_llmdag.transforms.metrics import DimensionMetrics
 from beam_llmdag.transforms.places import PlaceData, at_place, place_data
 from beam_llmdag.transforms.strict import stop_if_strict
@@ -29,7 +30,6 @@ UNUSABLE = "unusable"
 """Tag of `Failure`s that no row tells of."""
 
 _DUPLICATE: ErrorClass = "duplicate_id"
-_SHOWN = 200
 
 Placed = tuple[PlaceData, Row]
 """A row with its place. A grouping would lose it."""
@@ -52,13 +52,14 @@ class _RowOf(beam.DoFn):
         self._config = config
 
     def process(self, element: Any) -> Iterator[Any]:
-        given = _given_id(element)
-        where = f"element of type {type(element).__name__}" if given is None else f"element with id {given!r:.{_SHOWN}}"
+        given = given_id(element)
+        kind = "Item" if isinstance(element, RefusedItem) else type(element).__name__
+        where = f"element of type {kind}" if given is None else f"element with id {quoted(given)}"
         try:
             yield Row(item=item_from(element, where=where))
         except InputError as error:
             stop_if_strict(self._config, str(error))
-            item_id = f"{element!r:.{_SHOWN}}" if given is None else given[:_SHOWN]
+            item_id = given or (kind if isinstance(element, (Item, RefusedItem)) else quoted(element))
             failure = Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
             yield pvalue.TaggedOutput(UNUSABLE, failure)
 
@@ -114,7 +115,8 @@ class _Unique(beam.DoFn):
         self, item_id: str, rows: list[Placed], window: BoundedWindow
     ) -> Iterator[WindowedValue | pvalue.TaggedOutput[Any, Any]]:
         message = (
-            f"item {item_id!r}: duplicate id, {len(rows)} items have it; make it unique, none of them was analysed"
+            f"item {quoted(item_id)}: duplicate id, {len(rows)} items have it; make it unique, "
+            "none of them was analysed"
         )
         stop_if_strict(self._config, message)
         for place, row in rows:
@@ -183,9 +185,3 @@ def _identity(entry: Placed) -> tuple[Any, str]:
     """Orders rows of one id by time and content; the same for a row in all branches."""
     place, row = entry
     return place, repr(row.item)
-
-
-def _given_id(element: Any) -> str | None:
-    """The id of an element, if it has one that can be shown."""
-    given = element.id if isinstance(element, Item) else element.get("id") if isinstance(element, Mapping) else None
-    return str(given) if isinstance(given, (str, int)) else None

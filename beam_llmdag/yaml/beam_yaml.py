@@ -85,17 +85,18 @@ class LLMDagFile(beam.PTransform[Any, Any]):
 
 
 class ReadItemsFile(beam.PTransform[Any, Any]):
-    """Reads items for `LLMDag` from JSON Lines, JSON, CSV or Parquet files, with every text as it is in the file.
+    """Reads items for `LLMDag` from JSON Lines, JSON, CSV, Parquet or Arrow files, with every text as it is there.
 
     Beam YAML's own readers of CSV and JSON guess types: the id `007` is the number 7 to them, `NA` is missing, and a
     text that looks like a date is one. Two outputs are named: `good`, the items, which have no schema, and `failures`,
     or the name that `error_handling` gives, rows that tell of records that are no items.
 
     Args:
-        path: Path or glob pattern of the files.
+        path: Path or glob pattern of the files, or a folder of them.
         id_field: Name of the field with the id.
         content_field: Name of the field with the content. All other fields are metadata.
-        format: `jsonl`, `json`, `csv` or `parquet`; what the ending of `path` says if left out.
+        format: `jsonl`, `json`, `csv`, `parquet` or `arrow`; what the ending of `path` says if left out.
+        encoding: Of JSON and CSV files, as Python calls it (`cp1252`, `utf-16`); UTF-8 if left out.
         strict: Whether the first bad record fails the pipeline.
         error_handling: Beam YAML's `{output: name}`.
 
@@ -112,11 +113,12 @@ class ReadItemsFile(beam.PTransform[Any, Any]):
         id_field: str = "id",
         content_field: str = "content",
         format: str | None = None,
+        encoding: str | None = None,
         strict: bool = False,
         error_handling: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        options: dict[str, Any] = {"file_format": format, "strict": strict}
+        options: dict[str, Any] = {"file_format": format, "encoding": encoding, "strict": strict}
         self._read = ReadItems(path, id_field=id_field, content_field=content_field, **options)
         self._failures = _failures_name(error_handling)
 

@@ -2,6 +2,7 @@ import pytest
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.io.csv import csv_records
+from beam_llmdag.io.encoding import not_utf8
 from beam_llmdag.io.raw import RawRecord
 
 
@@ -34,7 +35,7 @@ def test_a_line_is_counted_from_where_its_row_begins():
 
 
 def test_a_byte_that_is_not_utf8_costs_its_own_row_only():
-    assert read(b"id,content\n1,caf\xe9\n2,b\n") == [problem(2, "not UTF-8"), row(3, id="2", content="b")]
+    assert read(b"id,content\n1,caf\xe9\n2,b\n") == [problem(2, not_utf8(b"1,caf\xe9")), row(3, id="2", content="b")]
 
 
 def test_blank_lines_and_rows_of_empty_cells_are_no_records():
