@@ -5,6 +5,7 @@ Arrow's own `to_pylist` hands nanoseconds to pandas where that is installed and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, cast
@@ -19,6 +20,7 @@ from beam_llmdag.telling import listed, quoted
 
 __all__ = ["table_rows"]
 
+_UNNAMED_LEVEL = re.compile("__index_level_[0-9]+__")
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -37,15 +39,25 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | In
     | map | dict; keys that are no text are turned into text later |
     | an extension type | its storage; a UUID is a `UUID` |
 
+    Columns called `__index_level_0__` and so on are left out where they are integers: pandas writes an index without a
+    name as that, and it only counts rows.
+
     Raises:
         InputError: two columns have one name.
     """
+    counting = [field.name for field in table.schema if _counts_rows(field)]
+    if counting:
+        table = table.drop_columns(counting)
     names = table.schema.names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"the table has more than one column called {listed(repeated)}; rename them")
     for batch in table.to_batches() if isinstance(table, pa.Table) else [table]:
         yield from _batch_rows(batch)
+
+
+def _counts_rows(field: pa.Field[Any]) -> bool:
+    return _UNNAMED_LEVEL.fullmatch(field.name) is not None and pa.types.is_integer(field.type)
 
 
 def _batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | InputError]:

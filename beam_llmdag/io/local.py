@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from beam_llmdag.errors import InputError
 from beam_llmdag.io.arrow import table_rows
+from beam_llmdag.io.frame import frame_rows
 from beam_llmdag.item import Item, given_id, item_and_origin, numbered
 from beam_llmdag.telling import listed, quoted
 
@@ -22,6 +23,7 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
     Args:
         source: any iterable of records (see `item_from`), a pandas or polars data frame, or a pyarrow table or record
             batch. pandas turns an integer column with a gap into floats; such ids are read as the integers they were.
+            Levels of a pandas index that have a name are columns as well, so the id may be the index.
         id_field: name of the field or column with the id. Where it is absent, ids are derived from the records, and
             the second, third, ... of equal records get `-2`, `-3`, ... appended.
         content_field: name of the field or column with the content.
@@ -32,7 +34,7 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
     """
     items: list[Item] = []
     derived: list[bool] = []
-    for row, record in enumerate(_records(source)):
+    for row, record in enumerate(_records(source, id_field)):
         where = f"row {row} (counted from 0)"
         if isinstance(record, InputError):
             raise InputError(f"{where}: {record}") from record
@@ -45,7 +47,7 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
     return _unique(items, derived)
 
 
-def _records(source: Any) -> Iterable[Any]:
+def _records(source: Any, id_field: str) -> Iterable[Any]:
     if isinstance(source, (str, bytes, bytearray, Mapping, Item)):
         raise InputError(f"a single {type(source).__name__} is no list of items; pass [it] instead")
     if isinstance(source, (pa.Table, pa.RecordBatch)):
@@ -53,18 +55,10 @@ def _records(source: Any) -> Iterable[Any]:
     if hasattr(source, "iter_rows") and hasattr(source, "to_arrow"):  # polars, which need not be installed
         return table_rows(source.to_arrow())
     if hasattr(source, "iloc") and hasattr(source, "columns"):  # pandas, which need not be installed
-        return _pandas_rows(source)
+        return frame_rows(source, id_field)
     if not isinstance(source, Iterable):
         raise InputError(f"{type(source).__name__} is no list of items; pass a list, a data frame or an Arrow table")
     return source
-
-
-def _pandas_rows(frame: Any) -> Iterable[Any]:
-    if not frame.columns.is_unique:
-        repeated = listed(frame.columns[frame.columns.duplicated()].unique())
-        raise InputError(f"the data frame has more than one column called {repeated}; rename them")
-    rows: list[Any] = frame.to_dict("records")
-    return rows
 
 
 def _unique(items: list[Item], derived: list[bool]) -> list[Item]:
