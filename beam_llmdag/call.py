@@ -27,9 +27,12 @@ from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
 from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key, own_key
 from beam_llmdag.telling import LONGEST_MESSAGE, shortened
+from beam_llmdag.text import excerpt
 from beam_llmdag.usage import Usage
 
 __all__ = ["Caller", "Question", "Reply"]
+
+_LONGEST_QUOTED = 100_000  # characters of a bad answer that is shown to the model once more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,7 +403,7 @@ def _with_complaint(request: Request, outcome: Outcome) -> Request:
         complaint = "Your answer was cut off because it was too long. Answer again, shorter."
     else:
         complaint = f"Your answer does not fit: {error.message}\nAnswer again, in full and with nothing else."
-    said = (outcome.text or "").strip()
+    said = excerpt((outcome.text or "").strip(), _LONGEST_QUOTED)
     turns = (Message("assistant", said), Message("user", complaint)) if said else (Message("user", complaint),)
     return replace(request, messages=(*request.messages, *turns))
 

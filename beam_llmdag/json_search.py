@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from beam_llmdag.json_data import decoder
+from beam_llmdag.json_data import decoder, why_unreadable
 
 __all__ = ["BrokenJSONError", "end_of_value", "json_values"]
 
@@ -22,7 +21,9 @@ _LIKE_JSON = re.compile(rf"\{{\s*+(?:{_QUOTE}|[{{\[]|[\w$-]++\s*+:)|\[\s*+{_SCAL
 
 _KEY = re.compile(rf"(?:\[\s*+)*+\{{\s*+{_QUOTE}(?:[^\"'“”‘’\\]|\\.)*+{_QUOTE}\s*+:", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
-_BRACKET_OR_STRING = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKET_OR_STRING = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string that nobody closes goes on to the end: looking for it from each of its quotes would take for ever."""
+
 _CLOSES = {"}": "{", "]": "["}
 _SHOWN = 200
 
@@ -66,21 +67,21 @@ def json_values(text: str) -> Iterator[Any]:
         raise broken
 
 
-def end_of_value(text: str, start: int) -> int | None:
-    """The end of the JSON object or list that begins at `start`; `start` if there is none.
+def end_of_value(text: str, start: int) -> tuple[int, bool]:
+    """The end of what begins with the bracket at `start`, and whether that is JSON.
 
-    None if there is one that does not end.
+    What does not look like JSON ends at once, and JSON that does not end does so with the text.
     """
     if not _BEGINS.match(text, start):
-        return start
+        return start, False
     end = _balanced_end(text, start)
     if end is None:
-        return None
+        return len(text), False
     try:
         _decoded(text[start:end])
     except ValueError:
-        return start
-    return end
+        return end, False
+    return end, True
 
 
 def _decoded(text: str) -> Any:
@@ -96,8 +97,7 @@ def _decoded(text: str) -> Any:
 
 
 def _broken(part: str, error: ValueError) -> BrokenJSONError:
-    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return BrokenJSONError(f"broken JSON: {said}, in {part[:_SHOWN]!r}")
+    return BrokenJSONError(f"broken JSON: {why_unreadable(part, error)}, in {part[:_SHOWN]!r}")
 
 
 def _balanced_end(text: str, start: int) -> int | None:

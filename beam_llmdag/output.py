@@ -11,15 +11,20 @@ import re
 from typing import Any
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.json_data import decoder
+from beam_llmdag.json_data import decoder, why_unreadable
 from beam_llmdag.json_search import BrokenJSONError, json_values
 from beam_llmdag.schema import Output
 from beam_llmdag.text import clean_text
 from beam_llmdag.thinking import without_leading_thinking, without_thinking
 
-__all__ = ["read_answer"]
+__all__ = ["LONGEST_ANSWER", "read_answer"]
 
-_FENCE = re.compile(r"(```+|~~~+)\w*+(.*)\1", re.DOTALL)
+LONGEST_ANSWER = 4_000_000
+"""Characters of an answer that is read: a model that repeats itself without end must not hold up all other calls."""
+
+_LANGUAGE = re.compile(r"\w*+")
+_SHORTEST_FENCE = 3
+_MOST_VALUES = 1000  # in one text
 _SHOWN = 200
 
 
@@ -31,9 +36,13 @@ def read_answer(text: str, output: Output) -> Any:
         output: what the dimension asks for.
 
     Raises:
-        CallError: `invalid_answer`: no JSON, broken JSON, JSON that does not fit, or several answers; `user_function`:
-            a validator in the user's code raised.
+        CallError: `invalid_answer`: too long, no JSON, broken JSON, JSON that does not fit, or several answers;
+            `user_function`: a validator in the user's code raised.
     """
+    if len(text) > LONGEST_ANSWER:
+        raise CallError(
+            "invalid_answer", f"the answer has {len(text):,} characters, more than {LONGEST_ANSWER:,}; answer shorter"
+        )
     text = clean_text(text).strip().removeprefix("\ufeff").strip()
     if output.is_text:
         return _text_answer(text)
@@ -44,17 +53,17 @@ def read_answer(text: str, output: Output) -> Any:
     except json.JSONDecodeError:
         return _wrapped_answer(text, output)
     except ValueError as error:
-        raise CallError("invalid_answer", str(error)) from None
+        raise CallError("invalid_answer", why_unreadable(text, error)) from None
     except RecursionError:
         raise CallError("invalid_answer", "the JSON is nested too deeply") from None
     return _whole_answer(value, output)
 
 
 def _text_answer(text: str) -> str:
-    text = without_leading_thinking(text).strip()
-    if not text:
-        raise CallError("invalid_answer", "the answer is empty")
-    return text
+    answer = without_leading_thinking(text).strip()
+    if not answer:
+        raise _nothing_in(text)
+    return answer
 
 
 def _whole_answer(value: Any, output: Output) -> Any:
@@ -75,24 +84,42 @@ def _whole_answer(value: Any, output: Output) -> Any:
 
 def _wrapped_answer(text: str, output: Output) -> Any:
     """The one answer among the JSON values in `text`."""
-    text = without_thinking(text).strip()
-    if not text:
-        raise CallError("invalid_answer", "the answer is empty")
-    fenced = _FENCE.fullmatch(text)
-    if fenced:
+    answer = without_thinking(text).strip()
+    if not answer:
+        raise _nothing_in(text)
+    text = answer
+    fenced = _inside_fence(text)
+    if fenced is not None:
         try:
-            value = decoder.decode(fenced[2].strip())
+            value = decoder.decode(fenced)
         except (ValueError, RecursionError):
             return _only_answer(text, output)  # two fences, say
         return _whole_answer(value, output)
     return _only_answer(text, output)
 
 
+def _nothing_in(text: str) -> CallError:
+    said = "all of the answer is thinking, and none of it the answer" if text else "the answer is empty"
+    return CallError("invalid_answer", said)
+
+
+def _inside_fence(text: str) -> str | None:
+    """What stands in a code fence around the whole of `text`; None if there is none."""
+    mark = text[0]
+    if mark not in "`~" or not (text.startswith(mark * _SHORTEST_FENCE) and text.endswith(mark * _SHORTEST_FENCE)):
+        return None
+    inside = text.strip(mark)
+    language = _LANGUAGE.match(inside)
+    return inside[language.end() if language else 0 :].strip()
+
+
 def _only_answer(text: str, output: Output) -> Any:
     answers: list[Any] = []
     rejected: CallError | None = None
     try:
-        for value in json_values(text):
+        for number, value in enumerate(json_values(text), start=1):
+            if number > _MOST_VALUES:
+                raise CallError("invalid_answer", f"more than {_MOST_VALUES} JSON values in one text; give exactly one")
             try:
                 data = output.load(value)
             except CallError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beam_llmdag.errors import CallError
+from beam_llmdag.text import clean_text
 
 __all__ = ["has_maps", "is_map", "maps_from_pairs"]
 
@@ -25,7 +26,7 @@ def has_maps(schema: Any) -> bool:
     return isinstance(schema, list) and any(has_maps(value) for value in schema)
 
 
-def maps_from_pairs(value: Any, schema: Any, definitions: Mapping[str, Any]) -> Any:
+def maps_from_pairs(value: Any, schema: Any, definitions: Mapping[str, Any], path: str = "") -> Any:
     """`value` with every list of pairs that stands where `schema` has a map turned into that map.
 
     Raises:
@@ -35,18 +36,24 @@ def maps_from_pairs(value: Any, schema: Any, definitions: Mapping[str, Any]) -> 
         return value
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        return maps_from_pairs(value, definitions.get(reference.removeprefix("#/$defs/")), definitions)
+        return maps_from_pairs(value, definitions.get(reference.removeprefix("#/$defs/")), definitions, path)
     for branch in _branches(value, schema, definitions):
-        value = maps_from_pairs(value, branch, definitions)
+        value = maps_from_pairs(value, branch, definitions, path)
     if is_map(schema) and _is_pairs(value):
-        value = _map_of(value)
+        value = _map_of(value, path)
     if isinstance(value, dict):
-        return {key: maps_from_pairs(inner, _field(schema, key), definitions) for key, inner in value.items()}
+        return {
+            key: maps_from_pairs(inner, _field(schema, key), definitions, f"{path}.{key}" if path else key)
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         first = schema.get("prefixItems", ())
         rest = schema.get("items")
         schemas = [first[index] if index < len(first) else rest for index in range(len(value))]
-        return [maps_from_pairs(inner, sub, definitions) for inner, sub in zip(value, schemas, strict=True)]
+        return [
+            maps_from_pairs(inner, sub, definitions, f"{path}[{index}]")
+            for index, (inner, sub) in enumerate(zip(value, schemas, strict=True))
+        ]
     return value
 
 
@@ -83,11 +90,14 @@ def _is_pairs(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(pair, dict) and set(pair) == _PAIR for pair in value)
 
 
-def _map_of(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+def _map_of(pairs: list[dict[str, Any]], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:
-        key = str(pair["key"])
+        key = clean_text(str(pair["key"]))  # two keys may become one
         if key in found and found[key] != pair["value"]:
-            raise CallError("invalid_answer", f"the key {key!r} stands twice in a map, with different values")
+            raise CallError(
+                "invalid_answer",
+                f"{path or 'the answer'}: the key {key!r} stands twice in a map, with different values",
+            )
         found[key] = pair["value"]
     return found

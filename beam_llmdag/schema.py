@@ -120,13 +120,14 @@ class Output:
 
     def _validated(self, value: Any) -> Any:
         if self._adapter is None:
+            value = check_data(value)
             errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
             if errors:
                 said = (
                     _where(error.absolute_path) + error.message[:_LONGEST_MESSAGE] for error in errors[:_SHOWN_ERRORS]
                 )
                 raise CallError("invalid_answer", "; ".join(said))
-            return check_data(value)
+            return value
         # clean before pydantic reads it, which rejects halves of surrogate pairs
         return self._dumped(self._adapter.validator.validate_json(clean_json(value)))
 

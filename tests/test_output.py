@@ -271,7 +271,14 @@ def test_a_text_answer_loses_the_thinking_in_front_only(text: str, answer: str) 
     assert read_answer(text, PLAIN) == answer
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "<think>hm</think>", "<think>never closed"])
+@pytest.mark.parametrize("text", ["<think>hm</think>", "<think>never closed"])
+@pytest.mark.parametrize("output", [PLAIN, LABEL], ids=["text", "JSON"])
+def test_an_answer_that_was_only_thought_is_not_called_empty(text: str, output: Output) -> None:
+    """Case parsing-51."""
+    assert refusal(text, output) == "all of the answer is thinking, and none of it the answer"
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
 def test_an_empty_text_is_no_answer(text: str) -> None:
     """Kind of parsing-06-refusal-with-empty-text: empty without a refusal."""
     assert refusal(text, PLAIN) == "the answer is empty"

@@ -15,7 +15,8 @@ __all__ = ["Reply", "codes", "description", "error_in", "read_reply", "words"]
 _ID_HEADERS = ("request-id", "x-request-id", "x-goog-request-id")
 _CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId", "quotaMetric")
 _SHOWN = 300
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^<>]*+>", re.IGNORECASE)
+_END_OF_TITLE = re.compile("</title", re.IGNORECASE)
 _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body)", re.IGNORECASE)
 
 
@@ -102,5 +103,6 @@ def _readable(text: str) -> str:
     if not _HTML.match(text):
         return text.strip()[:_SHOWN]
     title = _TITLE.search(text)
-    said = f" ({' '.join(title.group(1).split())[:_SHOWN]})" if title else ""
+    end = _END_OF_TITLE.search(text, title.end()) if title else None
+    said = f" ({' '.join(text[title.end() : end.start()].split())[:_SHOWN]})" if title and end else ""
     return f"an HTML page{said}"
