@@ -23,6 +23,7 @@ class Total:
         items: items, or results of a dimension or model.
         calls: requests sent, retries included.
         skipped, failed, store_hits: results of that kind.
+        left_out: rows that a global did not see.
         usage: tokens, as far as known.
         cost_nano_usd: nano-dollars of the calls with a known cost.
         unpriced_calls: calls whose cost is not known: no price, or no word on their tokens. If there are any, the cost
@@ -34,6 +35,7 @@ class Total:
     skipped: int = 0
     failed: int = 0
     store_hits: int = 0
+    left_out: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_nano_usd: int = 0
     unpriced_calls: int = 0
@@ -43,6 +45,7 @@ class Total:
         self.skipped += result.status == "skipped"
         self.failed += result.status == "failed"
         self.store_hits += result.store_hit
+        self.left_out += len(result.left_out)
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Counts a call."""
@@ -58,6 +61,7 @@ class Total:
         self.skipped += other.skipped
         self.failed += other.failed
         self.store_hits += other.store_hits
+        self.left_out += other.left_out
         self.usage += other.usage
         self.cost_nano_usd += other.cost_nano_usd
         self.unpriced_calls += other.unpriced_calls
@@ -70,6 +74,7 @@ class Total:
             "skipped": self.skipped,
             "failed": self.failed,
             "store_hits": self.store_hits,
+            "left_out": self.left_out,
             "tokens": dict(zip(_SHORT_KINDS, self.usage.counts(), strict=True)),
             "cost_usd": self.cost_nano_usd / _NANO,
             "unpriced_calls": self.unpriced_calls,
@@ -83,8 +88,8 @@ class Summary:
     Attributes:
         total: all of it.
         by_dimension: dimension -> its part.
-        by_model: `"provider:name"` -> its part; results count for the model that answered, calls for
-            the one that was asked.
+        by_model: `"provider:name"` -> its part; results count for the model that answered, or that was asked last,
+            calls for the one that was asked.
     """
 
     total: Total = field(default_factory=Total)
@@ -99,10 +104,11 @@ class Summary:
         """Counts a result and its calls."""
         dimension = self.by_dimension.setdefault(result.dimension, Total())
         dimension.items += 1
-        answered = [self.by_model.setdefault(result.model, Total())] if result.model is not None else []
-        for total in answered:
+        model = result.model or (result.attempts[-1].model if result.attempts else None)
+        asked = [self.by_model.setdefault(model, Total())] if model is not None else []
+        for total in asked:
             total.items += 1
-        for total in (self.total, dimension, *answered):
+        for total in (self.total, dimension, *asked):
             total.add_result(result)
         for attempt in result.attempts:
             if attempt.sent:

@@ -18,6 +18,9 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     rule = "─" * max(map(len, lines))
     ended = 1 + len(dimensions)
     table = [lines[0], rule, *lines[1:ended], rule, *lines[ended:-1], *([rule] if models else []), lines[-1]]
+    for name, total in summary["by_dimension"].items():
+        if total["left_out"]:
+            table.append(f"{name} did not see {total['left_out']:,} of its rows: they lack answers that it needs")
     if summary["store_hits"]:
         table.append(f"{summary['store_hits']} answers came from the store and cost nothing")
     if not summary["cost_is_complete"]:

@@ -67,9 +67,10 @@ def test_the_repr_is_a_table_by_dimension_and_model_and_the_failures() -> None:
         "digest             1      1        0       0      1,000          50    0.000350\n"
         "───────────────────────────────────────────────────────────────────────────────\n"
         "scripted:free      1      1        0       0      1,000          50  ≥ 0.000000\n"
-        "scripted:m         5      6        0       0      6,000         300    0.002100\n"
+        "scripted:m         6      6        0       1      6,000         300    0.002100\n"
         "───────────────────────────────────────────────────────────────────────────────\n"
         "total              3      7        1       1      7,000         350  ≥ 0.002100\n"
+        "all_of did not see 1 of its rows: they lack answers that it needs\n"
         "the cost is a lower bound: 1 calls of scripted:free have no known cost\n"
         "failed: dimension 'verdict', item 'broken': scripted:m: not <this> one"
     )

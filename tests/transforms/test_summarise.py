@@ -47,7 +47,9 @@ def regrouping_dag() -> Dag:
     return dag
 
 
-def line(items: int, calls: int, skipped: int, failed: int, tokens: tuple[int, int, int], usd: float) -> dict[str, Any]:
+def line(
+    items: int, calls: int, skipped: int, failed: int, tokens: tuple[int, int, int], usd: float, left_out: int = 0
+) -> dict[str, Any]:
     nothing = {"cache_read": 0, "cache_write": 0, "cache_write_1h": 0}
     names = {"input": tokens[0], "output": tokens[1], **nothing, "reasoning": tokens[2]}
     return {
@@ -56,6 +58,7 @@ def line(items: int, calls: int, skipped: int, failed: int, tokens: tuple[int, i
         "skipped": skipped,
         "failed": failed,
         "store_hits": 0,
+        "left_out": left_out,
         "tokens": names,
         "cost_usd": usd,
         "unpriced_calls": 0,
@@ -74,15 +77,15 @@ def check_summary(dag: Dag, source: Any, plan: Any, expected: Any, *, unreadable
 def test_all_results_are_added_up_by_dimension_and_by_model(plan: Any) -> None:
     items = [{"id": name, "content": "x"} for name in ("a", "b", "f", "s")]
     expected = {
-        **line(4, 5, 1, 1, (43, 8, 4), 59e-6),
+        **line(4, 5, 1, 1, (43, 8, 4), 59e-6, left_out=2),
         "cost_is_complete": True,
         "unpriced_models": [],
         "by_dimension": {
             "each": line(4, 3, 1, 1, (23, 4, 2), 31e-6),
-            "group": line(1, 1, 0, 0, (10, 2, 1), 14e-6),
+            "group": line(1, 1, 0, 0, (10, 2, 1), 14e-6, left_out=2),
             "analyze": line(1, 1, 0, 0, (10, 2, 1), 14e-6),
         },
-        "by_model": {"scripted:m": line(4, 5, 0, 0, (43, 8, 4), 59e-6)},
+        "by_model": {"scripted:m": line(5, 5, 0, 1, (43, 8, 4), 59e-6, left_out=2)},
     }
     check_summary(regrouping_dag(), beam.Create(items, reshuffle=False), plan, expected)
 
