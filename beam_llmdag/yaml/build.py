@@ -18,8 +18,10 @@ from beam_llmdag.model import Message, Model
 from beam_llmdag.prices import Price
 from beam_llmdag.yaml.document import Document, Path, parse_yaml
 from beam_llmdag.yaml.dotted import import_dotted
+from beam_llmdag.yaml.environment import GLOBALS
+from beam_llmdag.yaml.fields import check_fields, shapes_of
 from beam_llmdag.yaml.file_model import ChoiceFile, DagFile, DimensionFile, MessageFile, ModelFile, PriceFile
-from beam_llmdag.yaml.template import GLOBALS, Expression, Template, Text
+from beam_llmdag.yaml.template import Expression, Template, Text
 
 __all__ = ["parse_dag"]
 
@@ -62,6 +64,7 @@ class _Builder:
         self._document = document
         self._file = file
         self._names = [*file.dimensions, *file.regroups]
+        self._templates: list[tuple[Template | Expression, Path]] = []
         for section in ("dimensions", "regroups"):
             for name in GLOBALS & getattr(file, section).keys():
                 path: Path = (section, name)
@@ -82,6 +85,10 @@ class _Builder:
                 dag.regroup(function, name=name, over=regroup.over)
         with self._at(()):
             dag.validate()
+        for template, path in self._templates:
+            step = dag.dimensions[str(path[1])]
+            about_all = step.scope == "global" and path[2] != "per"
+            check_fields(template, shapes_of(step, dag.steps, about_all=about_all))
         return dag
 
     def _declare(self, dag: Dag, name: str, file: DimensionFile) -> None:
@@ -90,7 +97,7 @@ class _Builder:
         options = {key: getattr(file, key) for key in _PLAIN if key in file.model_fields_set}
         for key in ("skip_if", "per"):
             if (source := getattr(file, key)) is not None:
-                options[key] = self._checked(Expression(self._text(source, (*path, key))))
+                options[key] = self._checked(Expression(self._text(source, (*path, key))), (*path, key))
         options["model"] = self._model(file, path)
         options["output"] = self._output(file.output, (*path, "output"))
         prompt = self._prompt(file.prompt, (*path, "prompt"))
@@ -103,16 +110,16 @@ class _Builder:
 
     def _prompt(self, prompt: str | list[MessageFile], path: Path) -> Callable[..., Any]:
         if isinstance(prompt, str):
-            return self._checked(Template(self._text(prompt, path)))
-        parts = [
-            (message.role, self._checked(Template(self._text(message.content, (*path, index, "content")))))
-            for index, message in enumerate(prompt)
-        ]
+            return self._checked(Template(self._text(prompt, path)), path)
+        parts = []
+        for index, message in enumerate(prompt):
+            place = (*path, index, "content")
+            parts.append((message.role, self._checked(Template(self._text(message.content, place)), place)))
         return _Messages(parts)
 
     def _merge(self, file: DimensionFile, path: Path) -> Any:
         if isinstance(file.merge, str):
-            return Template(self._text(file.merge, path))
+            return self._kept(Template(self._text(file.merge, path)), path)
         assert file.merge is not None
         return self._callable(file.merge.function, (*path, "function"))
 
@@ -132,9 +139,8 @@ class _Builder:
                 )
             with self._at((*place, "use")):
                 model = _model(choice.use)
-            condition = (
-                None if choice.if_ is None else self._checked(Expression(self._text(choice.if_, (*place, "if"))))
-            )
+            test = (*place, "if")
+            condition = None if choice.if_ is None else self._checked(Expression(self._text(choice.if_, test)), test)
             found.append((condition, model))
         if not found:
             raise self._document.error(path, f"{_label(path)}: the list of choices is empty")
@@ -161,7 +167,12 @@ class _Builder:
         line = document.first_lines.get(path, document.line(path))
         return Text(source=source, file=document.file, line=line, label=_label(path))
 
-    def _checked(self, template: T) -> T:
+    def _kept(self, template: T, path: Path) -> T:
+        """`template`, whose fields are checked when all dimensions are known."""
+        self._templates.append((template, path))
+        return template
+
+    def _checked(self, template: T, path: Path) -> T:
         """`template`, if all its variables are something that a dimension can ask for."""
         for name, line in template.lines.items():
             if name not in self._names and name not in RESERVED:
@@ -169,7 +180,7 @@ class _Builder:
                 hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(self._names)}"
                 text = template.text
                 raise text.error(f"{name!r} is no dimension of this file; {hint}", line - text.line + 1)
-        return template
+        return self._kept(template, path)
 
     @contextmanager
     def _at(self, path: Path, label: str = "") -> Iterator[None]:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+import jinja2
+from jinja2 import meta, nodes
 
 from beam_llmdag.errors import GraphError
 from beam_llmdag.telling import told
 from beam_llmdag.user_code import user_error
+from beam_llmdag.yaml.environment import environment
 
-try:
-    import jinja2
-    from jinja2 import meta, nodes
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("dag files need Jinja: pip install 'beam-llmdag[yaml]'") from error
-
-__all__ = ["GLOBALS", "Expression", "Template", "Text"]
-
-GLOBALS = frozenset({"namespace", "range", "zip"})
-"""Functions of every template; `zip` for the aligned lists of a global."""
+__all__ = ["Expression", "Template", "Text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +60,10 @@ class Template:
         self.text = text
         self.lines = _variables(text, text.source)
 
+    def tree(self) -> nodes.Template:
+        """Its syntax tree."""
+        return environment().parse(self.text.source)
+
     @property
     def __signature__(self) -> inspect.Signature:
         """Its variables, as `Function` reads the parameters of any function."""
@@ -100,10 +95,18 @@ class Expression:
         if text.source.lstrip().startswith(("{{", "{%")):
             raise text.error("it is an expression: write it without the braces")
         try:
-            _environment().compile_expression(text.source)
+            environment().compile_expression(text.source)
         except jinja2.TemplateSyntaxError as error:
             raise text.error(error.message or "no expression", error.lineno) from None
-        self.lines = _variables(text, "{% set value = (" + text.source + "\n) %}")
+        self.lines = _variables(text, self._statement)
+
+    @property
+    def _statement(self) -> str:
+        return "{% set value = (" + self.text.source + "\n) %}"
+
+    def tree(self) -> nodes.Template:
+        """Its syntax tree, as the value of a `set`."""
+        return environment().parse(self._statement)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -117,7 +120,7 @@ class Expression:
             Failed: a variable has no such field, or the like; the error names file and line.
         """
         try:
-            value = _environment().compile_expression(self.text.source, undefined_to_none=False)(**values)
+            value = environment().compile_expression(self.text.source, undefined_to_none=False)(**values)
             if isinstance(value, jinja2.Undefined):
                 str(value)  # raises what was undefined
         except Exception as error:  # expressions call methods of the user's objects
@@ -125,55 +128,22 @@ class Expression:
         return value
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja without access to Python's insides, where a variable or field that is not there is an error."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """The field `values` of a dict is its field, not the method."""
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> _Environment:
-    environment = _Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, finalize=_printed
-    )
-    environment.globals["zip"] = zip
-    environment.globals = {name: environment.globals[name] for name in GLOBALS}
-    del environment.filters["random"]  # the same item must give the same prompt, or its answer is paid for twice
-    environment.filters["tojson"] = _json
-    return environment
-
-
 @lru_cache(maxsize=1000)
 def _compiled(source: str) -> jinja2.Template:
-    return _environment().from_string(source)
-
-
-def _printed(value: Any) -> Any:
-    if inspect.isroutine(value):  # where a dict has no field `values`, say
-        raise TypeError(f"{value.__name__!r} is a method, and no field: call it, or name a field")
-    return value
-
-
-def _json(value: Any) -> str:
-    """Jinja's own filter escapes for HTML, and knows no pydantic objects."""
-    return json.dumps(to_jsonable_python(value), ensure_ascii=False)
+    return environment().from_string(source)
 
 
 def _variables(text: Text, source: str) -> dict[str, int]:
     """The variables that `source` is to be given, in the order of their first use, each with its line in the file."""
-    environment = _environment()
+    jinja = environment()
     try:
-        parsed = environment.parse(source)
-        environment.compile(source)  # finds unknown filters and tests
+        parsed = jinja.parse(source)
+        jinja.compile(source)  # finds unknown filters and tests
     except jinja2.TemplateSyntaxError as error:
         raise text.error(error.message or "no template", error.lineno) from None
     if next(iter(meta.find_referenced_templates(parsed)), parsed) is not parsed:
         raise text.error("a template of a dag file cannot include, import or extend others")
-    unknown = meta.find_undeclared_variables(parsed) - environment.globals.keys()
+    unknown = meta.find_undeclared_variables(parsed) - jinja.globals.keys()
     found: dict[str, int] = {}
     for name in parsed.find_all(nodes.Name):
         if name.name in unknown:

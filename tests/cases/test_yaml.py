@@ -1,0 +1,291 @@
+"""The kind `yaml`: misspelt fields, files that grow, templates without end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beam_llmdag import Dag, GraphError
+from beam_llmdag.cli import main
+from beam_llmdag.yaml.build import parse_dag
+
+SHOP = """name: shop
+model: openai:any
+dimensions:
+  reply:
+    prompt: |
+      Reply.
+      {PROMPT}
+    {OPTION}
+  triage:
+    prompt: "{{ item.content }}"
+    output: {OUTPUT}
+"""
+PROMPT_LINE, OPTION_LINE = 7, 8
+
+TRIAGE = """
+      type: object
+      required: [severity, parts]
+      properties:
+        severity: {enum: [low, high]}
+        parts: {type: array, items: {$ref: "#/$defs/Part"}}
+        counts: {type: object, additionalProperties: {type: integer}}
+        extra: {type: object}
+        either: {anyOf: [{$ref: "#/$defs/Part"}, {type: "null"}]}
+        open: {anyOf: [{$ref: "#/$defs/Part"}, {type: object}]}
+        wide: {type: object, properties: {known: {type: string}}, additionalProperties: true}
+      $defs:
+        Part:
+          type: object
+          required: [name]
+          properties: {name: {type: string}, parts: {type: array, items: {$ref: "#/$defs/Part"}}}"""
+
+TYPES = """
+from __future__ import annotations
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, NamedTuple
+from pydantic import BaseModel, ConfigDict, computed_field
+from typing_extensions import TypedDict
+
+class Severity(Enum):
+    LOW = "low"
+    HIGH = "high"
+
+class Part(BaseModel):
+    name: str
+    parts: list[Part] = []
+
+class Pair(NamedTuple):
+    left: Part
+    right: int
+
+class Typed(TypedDict):
+    name: str
+
+@dataclass
+class Plain:
+    name: str
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    known: str
+
+class Triage(BaseModel):
+    severity: Severity
+    parts: list[Part]
+    counts: dict[str, int]
+    extra: Any
+    either: Part | None
+    open: Part | dict[str, Any]
+    wide: Open
+    pair: Pair
+    typed: Typed
+    plain: Plain
+    level: Literal["a", "b"]
+
+    @computed_field
+    @property
+    def first(self) -> Part:
+        return self.parts[0]
+
+    def told(self) -> str:
+        return "x"
+"""
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the user's with output classes."""
+    (tmp_path / "shop_outputs.py").write_text(TYPES, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def shop(prompt: str = "x", option: str = "on_missing: skip", output: str = TRIAGE) -> str:
+    return SHOP.replace("{PROMPT}", prompt).replace("{OPTION}", option).replace("{OUTPUT}", output)
+
+
+def loaded(text: str) -> Dag:
+    return parse_dag(text, "shop.dag.yaml")
+
+
+def error_of(text: str) -> str:
+    with pytest.raises(GraphError) as caught:
+        loaded(text)
+    return str(caught.value)
+
+
+READ = [
+    ("{{ triage.sverity }}", "sverity", "severity"),
+    ("{{ item.contnet }}", "contnet", "content"),
+    ("{{ item['contnet'] }}", "contnet", "content"),
+    ("{{ item.product }}", "product", "metadata.product"),
+    ("{% for p in triage.parts %}{{ p.nmae }}{% endfor %}", "nmae", "name"),
+    ("{% for p in triage.parts if p.nmae %}x{% endfor %}", "nmae", "name"),
+    ("{% for p in triage.parts %}{% for q in p.parts %}{{ q.nmae }}{% endfor %}{% endfor %}", "nmae", "name"),
+    ("{% for p in triage.parts %}{{ loop.indx }}{% endfor %}", "indx", "index"),
+    ("{% for a, b in zip(triage.parts, triage.parts) %}{{ b.nmae }}{% endfor %}", "nmae", "name"),
+    ("{{ triage.sverity | default('low') }}", "sverity", "severity"),
+    ("{% if triage.sverity is defined %}x{% endif %}", "sverity", "severity"),
+    ('{{ triage["sverity"] }}', "sverity", "severity"),
+    ("{{ triage.parts[0].nmae }}", "nmae", "name"),
+    ("{{ triage.parts[1:][0].nmae }}", "nmae", "name"),
+    ("{{ (triage.parts | first).nmae }}", "nmae", "name"),
+    ("{{ (triage.parts | sort(attribute='name') | reverse | list)[0].nmae }}", "nmae", "name"),
+    ("{{ triage.either.nmae }}", "nmae", "name"),
+    ("{% set p = triage.parts[0] %}{{ p.nmae }}", "nmae", "name"),
+    ("{% set p = item %}{% if triage.counts %}{% set p = triage %}{% endif %}{{ p.contnet }}", "contnet", "content"),
+    ("{% with p = triage %}{{ p.sverity }}{% endwith %}", "sverity", "severity"),
+    ("{{ triage.sverity if triage.counts else 'x' }}", "sverity", "severity"),
+    ("{{ 'x' if triage.sverity else 'y' }}", "sverity", "severity"),
+    ("{{ (triage or item).sverity }}", "sverity", "severity"),
+    ("{{ triage.counts.a ~ triage.sverity }}", "sverity", "severity"),
+    ("{{ [item] | map(attribute='contnet') | list }}", "contnet", "content"),
+    ("{{ triage.parts | map(attribute='nmae') | join }}", "nmae", "name"),
+    ("{{ triage.parts | map(attribute='nmae', default='x') | join }}", "nmae", "name"),
+    ("{{ triage.parts | selectattr('nmae') | list }}", "nmae", "name"),
+    ("{{ triage.parts | rejectattr('nmae', 'equalto', 'x') | list }}", "nmae", "name"),
+    ("{{ triage.parts | groupby('nmae') | length }}", "nmae", "name"),
+    ("{{ triage.parts | groupby(attribute='nmae') | length }}", "nmae", "name"),
+    ("{% for n, ps in triage.parts | groupby('name') %}{{ ps[0].nmae }}{% endfor %}", "nmae", "name"),
+    ("{{ triage.parts | sum(attribute='nmae') }}", "nmae", "name"),
+    ("{{ triage.parts | sort(attribute='name,nmae') | list }}", "nmae", "name"),
+    ("{{ triage.parts | unique(attribute='nmae') | list }}", "nmae", "name"),
+    ("{{ triage.parts | min(attribute='nmae') }}", "nmae", "name"),
+    ("{{ (triage.parts | max(attribute='name')).nmae }}", "nmae", "name"),
+    ("{{ [triage] | map(attribute='parts.0.nmae') | list }}", "nmae", "name"),
+    ("{% macro shown(p) %}{{ triage.sverity }}{% endmacro %}{{ shown(1) }}", "sverity", "severity"),
+    ("{% filter upper %}{{ triage.sverity }}{% endfilter %}", "sverity", "severity"),
+]
+
+FINE = [
+    "{{ item.metadata.anything.at_all }}{{ item.metadata['x'] }}{{ item.content.field }}{{ item.source_ids[0] }}",
+    "{{ triage.parts | length }}{{ triage | tojson }}",
+    "{{ triage.counts.any_key }}{% for k, v in triage.counts.items() %}{{ k }}{% endfor %}",
+    "{{ triage.extra.anything.at_all }}{{ triage.open.anything }}{{ triage.wide.anything }}",
+    "{% for p in triage.parts recursive %}{{ p.name }}{{ loop(p.parts) }}{{ loop.index }}{% endfor %}",
+    "{% macro shown(p) %}{{ p.anything }}{% endmacro %}{{ shown(triage) }}",
+    "{% set p = triage %}{% if 1 %}{% set p = item %}{% endif %}{{ p.content }}{{ p.severity }}",
+    "{% set ns = namespace(p=triage) %}{% set ns.p = item %}{{ ns.p.anything }}",
+    "{% for group in triage.parts | groupby('name') %}{{ group.grouper }}{{ group.list[0].name }}{% endfor %}",
+    "{{ triage.parts | map('upper') | list }}{{ triage.parts | map(attribute='name') | join(', ') }}",
+    "{% for p in triage.parts | batch(2) %}{{ p[0].name }}{% endfor %}{{ triage.either.name }}",
+]
+
+
+@pytest.mark.parametrize("output", [TRIAGE, "shop_outputs.Triage"], ids=["json schema", "class"])
+@pytest.mark.parametrize(("template", "field", "nearest"), READ)
+def test_a_misspelt_field_fails_when_the_file_is_loaded(
+    template: str, field: str, nearest: str, output: str, outputs: None
+) -> None:
+    """yaml-51-fields-that-no-output-has and yaml-53-undefined-through-a-filter, in prompts"""
+    message = error_of(shop(template, output=output))
+    assert message.startswith(f"shop.dag.yaml:{PROMPT_LINE}: prompt of dimension 'reply': ")
+    assert f"{field!r}" in message
+    assert f"did you mean {nearest!r}?" in message
+
+
+@pytest.mark.parametrize("output", [TRIAGE, "shop_outputs.Triage"], ids=["json schema", "class"])
+@pytest.mark.parametrize("template", FINE)
+def test_a_field_that_may_be_there_is_no_error(template: str, output: str, outputs: None) -> None:
+    """yaml-51-fields-that-no-output-has, fine"""
+    loaded(shop(template, output=output))
+
+
+@pytest.mark.parametrize(
+    ("template", "field"),
+    [
+        ("{{ triage.get('sverity') }}", "sverity"),
+        ("{{ triage.severity.value }}", "value"),
+        ("{{ triage.parts.name }}", "name"),
+        ("{{ reply.anything }}", "anything"),
+    ],
+)
+def test_texts_and_lists_have_no_fields_of_their_own(template: str, field: str) -> None:
+    """yaml-51-fields-that-no-output-has, siblings"""
+    other = "  last:\n    prompt: " + repr(template) + "\n"
+    assert f"has no field {field!r}" in error_of(shop() + other)
+
+
+@pytest.mark.parametrize(
+    ("template", "field"),
+    [
+        ("{{ triage.pair.lft.name }}", "lft"),
+        ("{{ triage.pair[0].nmae }}", "nmae"),
+        ("{{ triage.typed.nmae }}", "nmae"),
+        ("{{ triage.typed.get('nmae') }}", "nmae"),
+        ("{{ triage.plain.nmae }}", "nmae"),
+        ("{{ triage.level.nmae }}", "nmae"),
+        ("{{ triage.severity.vlaue }}", "vlaue"),
+        ("{{ triage.frist.name }}", "frist"),
+        ("{{ triage.tld() }}", "tld"),
+    ],
+)
+def test_fields_of_all_kinds_of_classes_are_checked(template: str, field: str, outputs: None) -> None:
+    """yaml-51-fields-that-no-output-has, siblings"""
+    assert f"has no field {field!r}" in error_of(shop(template, output="shop_outputs.Triage"))
+
+
+def test_computed_fields_and_methods_are_there(outputs: None) -> None:
+    """yaml-51-fields-that-no-output-has, siblings"""
+    loaded(shop("{{ triage.first.name }}{{ triage.told() }}{{ triage.severity.value }}", output="shop_outputs.Triage"))
+
+
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [
+        ("skip_if: triage.sverity == 'low'", "skip_if"),
+        ("model: [{if: triage.sverity == 'high', use: 'openai:b'}, {use: 'openai:a'}]", "model"),
+        ("skip_if: \"'a' in triage.parts | map(attribute='sverity')\"", "skip_if"),
+    ],
+)
+def test_a_misspelt_field_in_an_expression_fails_when_the_file_is_loaded(option: str, what: str) -> None:
+    """yaml-51-fields-that-no-output-has, in expressions"""
+    message = error_of(shop(option=option))
+    assert message.startswith(f"shop.dag.yaml:{OPTION_LINE}: {what} of dimension 'reply': ")
+    assert "'sverity'" in message
+
+
+GLOBAL = """  overview:
+    scope: global
+    {OPTION}
+    prompt: "{PROMPT}"
+  last:
+    scope: global
+    prompt: "{{ overview }}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "option", "said"),
+    [
+        (
+            "{% for t in triage %}{{ t.sverity }}{% endfor %}",
+            "",
+            "'t' has no field 'sverity'; did you mean 'severity'?",
+        ),
+        ("{% for i, t in zip(items, triage) %}{{ i.contnet }}{% endfor %}", "", "did you mean 'content'?"),
+        ("{{ triage.severity }}", "", "'triage' has no field 'severity'; it is a list, and its elements have it"),
+        ("{{ items | map(attribute='nope') | join }}", "", "'nope'"),
+        ("{{ triage }}", "per: item.product", "per of dimension 'overview': 'item' has no field 'product'; did you"),
+        ("{{ triage }}", "per: triage.sverity", "did you mean 'severity'?"),
+        ("{{ triage }}", "merge: '{{ parts[0].nope }}'", "merge of dimension 'overview': an element of 'parts' has no"),
+    ],
+)
+def test_a_global_sees_lists_and_its_per_one_item(prompt: str, option: str, said: str) -> None:
+    """yaml-51-fields-that-no-output-has, j"""
+    assert said in error_of(shop() + GLOBAL.replace("{PROMPT}", prompt).replace("{OPTION}", option or "after: []"))
+
+
+def test_answers_per_group_have_any_name_in_another_global() -> None:
+    """yaml-51-fields-that-no-output-has, siblings"""
+    text = shop() + GLOBAL.replace("{PROMPT}", "{{ triage }}").replace("{OPTION}", "per: triage.severity")
+    loaded(text.replace("{{ overview }}", "{{ overview.high }}{{ overview.items() }}"))
+
+
+def test_llmdag_show_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """yaml-51-fields-that-no-output-has, llmdag show"""
+    (tmp_path / "shop.dag.yaml").write_text(shop("{{ triage.sverity }}"), encoding="utf-8")
+    assert main(["show", str(tmp_path / "shop.dag.yaml")]) != 0
+    assert f"shop.dag.yaml:{PROMPT_LINE}: prompt of dimension 'reply'" in capsys.readouterr().err
