@@ -9,6 +9,7 @@ from jinja2 import nodes
 from jinja2.runtime import LoopContext
 
 from beam_llmdag.dimension import Dimension, Step
+from beam_llmdag.schema import Output
 from beam_llmdag.yaml.environment import ATTRIBUTE_AT
 from beam_llmdag.yaml.schema_shape import shape_of_schema
 from beam_llmdag.yaml.shape import ANYTHING, ListShape, MapShape, ObjectShape, Shape, TupleShape, union_of
@@ -52,11 +53,11 @@ def shapes_of(step: Dimension, steps: Mapping[str, Step], *, about_all: bool) ->
         steps: the dag's.
         about_all: whether it is called once for all items: it gets aligned lists of what item dimensions said.
     """
-    shapes: Scope = {"item": _ITEM, "items": ListShape(_ITEM), "parts": ListShape(_answer(step))}
+    shapes: Scope = {"item": _ITEM, "items": ListShape(_ITEM), "parts": ListShape(_answer(step.asked))}
     for name, needed in steps.items():
         if not isinstance(needed, Dimension):
             continue
-        answer = _answer(needed)
+        answer = _answer(needed.output)
         if about_all and needed.scope == "item":
             answer = ListShape(answer)
         elif about_all and needed.per is not None:
@@ -65,9 +66,8 @@ def shapes_of(step: Dimension, steps: Mapping[str, Step], *, about_all: bool) ->
     return shapes
 
 
-def _answer(dimension: Dimension) -> Shape:
+def _answer(output: Output) -> Shape:
     """What is known of an answer before there is one."""
-    output = dimension.output
     if output.data_schema is not None and isinstance(output.declared, Mapping):
         return shape_of_schema(output.data_schema)
     return shape_of_type(output.declared)
