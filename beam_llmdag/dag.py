@@ -52,6 +52,12 @@ class Dag:
         self.providers: dict[str, ProviderFactory] = dict(providers or {})
         self.steps: dict[str, Step] = {}
 
+    def __copy__(self) -> Dag:
+        """A dag of the same steps, which keeps them whatever is declared in this one later."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__, steps=dict(self.steps))
+        return copied
+
     def dimension(
         self,
         function: Callable[..., Any] | None = None,

@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import lru_cache
 from types import GenericAlias
 from typing import Any
 
@@ -17,7 +16,6 @@ from beam_llmdag.json_data import check_data, clean_json
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
 from beam_llmdag.telling import shown, told, traceback_of
 from beam_llmdag.text import clean_text
-from beam_llmdag.travel import forget_surroundings
 
 __all__ = ["Output"]
 
@@ -58,8 +56,15 @@ class Output:
         self._has_maps = has_maps(self.schema)
         self._inner_schema = self.schema["properties"][_WRAPPER] if self._wrapped else self.schema
 
-    def __reduce__(self) -> tuple[Callable[[Any], Output], tuple[Any]]:
-        return (_known_output if isinstance(self.declared, type) else Output, (self.declared,))
+    def __getstate__(self) -> dict[str, Any]:
+        return {"declared": self.declared}
+
+    def __getattr__(self, name: str) -> Any:
+        """Builds a copy when it is first used: while it is unpickled its class may be half read."""
+        if name.startswith("__") or "declared" not in self.__dict__ or "schema" in self.__dict__:
+            raise AttributeError(name)
+        self.__dict__.update(Output(self.declared).__dict__)
+        return getattr(self, name)
 
     @property
     def is_text(self) -> bool:
@@ -176,17 +181,10 @@ class Output:
             raise _no_output(declared, "leave output away, or write output=str, for plain text")
         try:
             self._adapter = TypeAdapter(declared)
-            forget_surroundings(declared)
             self.data_schema = self._adapter.json_schema(mode="serialization", by_alias=False)
             return self._adapter.json_schema(mode="validation")
         except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing
             raise _no_output(declared, str(error).partition("\n")[0]) from None
-
-
-@lru_cache(maxsize=128)
-def _known_output(declared: type) -> Output:
-    """The same `Output` for a class every time: it takes milliseconds, and a graph is unpickled once per step."""
-    return Output(declared)
 
 
 def _no_output(declared: Any, reason: str) -> GraphError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from beam_llmdag.report.report import Report
 from beam_llmdag.result import Row
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.transforms.in_process import REGROUPED, Outputs, run_in_process
-from beam_llmdag.transforms.llm_dag import LLMDag
+from beam_llmdag.transforms.llm_dag import LLMDagHere
 from beam_llmdag.worker import this_worker
 
 __all__ = ["run_dag"]
@@ -57,9 +58,10 @@ def run_dag(
         InputError: the items are, before any call.
         StrictModeError: with `strict=True`, on the first failure.
     """
+    dag = copy(dag)
     found = items_from(items, id_field=id_field, content_field=content_field)
     run_id = uuid.uuid4().hex
-    transform = LLMDag(
+    transform = LLMDagHere(
         dag,
         plan=plan,
         strict=strict,

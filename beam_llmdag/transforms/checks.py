@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from importlib.util import find_spec
 
-from apache_beam.internal import pickler
-
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
-from beam_llmdag.telling import told
 
-__all__ = ["check_budget", "check_pickling", "check_shared_limits"]
+__all__ = ["check_budget", "check_shared_limits"]
 
 
 def check_budget(dag: Dag, budget_usd: float | None) -> None:
@@ -31,22 +28,6 @@ def check_budget(dag: Dag, budget_usd: float | None) -> None:
                     f"dimension {name!r}: a budget cannot be kept with model {model.spec!r}, which has no known price; "
                     f"give the dag one: prices={{{model.spec!r}: Price(…)}}"
                 )
-
-
-def check_pickling(dag: Dag) -> None:
-    """Checks that every step can be sent to a worker.
-
-    Raises:
-        GraphError: one cannot; the message names it and what stood in the way.
-    """
-    for name, step in dag.steps.items():
-        try:
-            pickler.dumps(step)
-        except Exception as error:  # pickling runs code of whatever a function closes over
-            raise GraphError(
-                f"dimension {name!r} cannot be sent to workers: {told(error)}. "
-                f"A function closes over a client or a file, say: make it in the function, or a module's global"
-            ) from error
 
 
 def check_shared_limits(url: str | None) -> None:

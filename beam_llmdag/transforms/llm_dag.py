@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,16 +31,18 @@ from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.run_config import RunConfig, default_store
 from beam_llmdag.transforms import coders
 from beam_llmdag.transforms.apart import Apart
-from beam_llmdag.transforms.checks import check_budget, check_pickling, check_shared_limits
+from beam_llmdag.transforms.checks import check_budget, check_shared_limits
 from beam_llmdag.transforms.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
+from beam_llmdag.transforms.luggage import at_home, to_travel
 from beam_llmdag.transforms.outputs import COSTS, FAILURES, Bill
 from beam_llmdag.transforms.panes import AGAIN, GLOBALS, AnswerPanes, rows_end_in_head
 from beam_llmdag.transforms.stages import AnswerGlobal, AnswerItems, MakeItems
+from beam_llmdag.transforms.stuck import check_pickling
 from beam_llmdag.transforms.windows import check_windows
 from beam_llmdag.transforms.workers import worker_processes
 from beam_llmdag.validation import item_spaces
 
-__all__ = ["LLMDag", "Results"]
+__all__ = ["LLMDag", "LLMDagHere", "Results"]
 
 coders.register()
 
@@ -130,7 +133,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             raise GraphError(f"workers must be at least 1, not {workers}")
         check_budget(dag, budget_usd)
         check_shared_limits(shared_limits)
-        self._dag = dag
+        self._dag = copy(dag)  # what is declared between now and the end of the run is no part of it
         self._plan = plan
         self._strict = strict
         self._store = store
@@ -165,8 +168,19 @@ class LLMDag(beam.PTransform[Any, Any]):
             kind = "pipelined" if local or not elements.is_bounded else "staged"
         plan = make_plan(self._dag.steps, kind)
         check_windows(self._dag.name, plan, elements)
-        check_pickling(self._dag)
-        return _Wiring(config, plan, self._most_in_flight).wire(elements)
+        return _Wiring(self._sent(config), plan, self._most_in_flight).wire(elements)
+
+    def _sent(self, config: RunConfig) -> RunConfig:
+        """The configuration as the steps get it."""
+        check_pickling(config.dag)
+        return to_travel(config)
+
+
+class LLMDagHere(LLMDag):
+    """`LLMDag` on a runner of this process: functions may hold what cannot be pickled."""
+
+    def _sent(self, config: RunConfig) -> RunConfig:
+        return at_home(config)
 
 
 class _Wiring:

@@ -12,7 +12,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import IOTypeHints
 
 from beam_llmdag.call import Caller
-from beam_llmdag.dimension import Dimension, Regroup
+from beam_llmdag.dimension import Regroup
 from beam_llmdag.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of
 from beam_llmdag.item import Item
 from beam_llmdag.plan import GlobalStage, ItemStage, RegroupStage
@@ -72,9 +72,9 @@ class _GlobalFn(CallFn):
 class _RegroupFn(beam.DoFn):
     """(group, rows) → new rows, and the report."""
 
-    def __init__(self, config: RunConfig, regroup: Regroup) -> None:
+    def __init__(self, config: RunConfig, regroup: str) -> None:
         self._config = config
-        self._regroup = regroup
+        self._name = regroup
 
     def default_type_hints(self) -> IOTypeHints:
         """None: Beam would take the annotation of `**sides` for that of each side input."""
@@ -82,7 +82,10 @@ class _RegroupFn(beam.DoFn):
 
     def process(self, element: tuple[str, list[Row]], **sides: Any) -> Iterator[Any]:
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        items, report = regroup_rows(self._regroup, element[1], named, self._config.dag.steps)
+        steps = self._config.dag.steps
+        regroup = steps[self._name]
+        assert isinstance(regroup, Regroup)
+        items, report = regroup_rows(regroup, element[1], named, steps)
         if report.status == "failed":
             stop_if_strict(self._config, report.message or report.dimension)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
@@ -110,21 +113,20 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
 
     def __init__(self, config: RunConfig, stage: GlobalStage, sides: SideInputs, most_in_flight: int) -> None:
         super().__init__()
-        self._dimension = config.dag.dimensions[stage.name]
-        self._steps = config.dag.steps
+        self._config = config
+        self._name = stage.name
         self._fn = _GlobalFn(config, (stage.name,), most_in_flight)
         self._sides = sides
 
     def expand(self, rows: PCollection[Any]) -> Any:
         answer = beam.ParDo(self._fn, **_as_dicts(self._sides)).with_output_types(tuple[str, Result])
-        if self._dimension.per is None:
+        config, name = self._config, self._name
+        if config.dag.dimensions[name].per is None:
             return rows | _Gather() | "Answer" >> answer
-        dimension: Dimension = self._dimension
-        steps = self._steps
 
         def keyed_by_group(row: Row) -> Iterator[tuple[str, Row]]:
             if not is_duplicate(row):
-                yield group_of(dimension, row, steps), row
+                yield group_of(config.dag.dimensions[name], row, config.dag.steps), row
 
         keyed = rows | "Group of" >> beam.FlatMap(keyed_by_group).with_output_types(tuple[str, Row])
         return keyed | "Gather" >> _GroupRows() | "Answer" >> answer
@@ -135,9 +137,7 @@ class MakeItems(beam.PTransform[Any, Any]):
 
     def __init__(self, config: RunConfig, stage: RegroupStage, sides: SideInputs) -> None:
         super().__init__()
-        regroup = config.dag.steps[stage.name]
-        assert isinstance(regroup, Regroup)
-        self._fn = _RegroupFn(config, regroup)
+        self._fn = _RegroupFn(config, stage.name)
         self._sides = sides
 
     def expand(self, rows: PCollection[Any]) -> Any:
