@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
+import logging
 import os
 import random
 import threading
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from beam_llmdag.budget import Budget
 from beam_llmdag.call import Caller
+from beam_llmdag.call_thread import CallThread, is_call_thread
+from beam_llmdag.errors import LLMDagError
 from beam_llmdag.limits import Limits
 from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.progress import Progress
@@ -19,24 +21,25 @@ from beam_llmdag.sqlite_store import SqliteStore
 
 __all__ = ["Worker", "this_worker"]
 
+_log = logging.getLogger(__name__)
+
 _CLOSE_SECONDS = 30.0
+_PATIENCE_SECONDS = 2.0  # with a loop that another run blocks
 
 
 class Worker:
-    """The shared parts of a process. All DoFns of it make their calls on `loop`."""
+    """The shared parts of a process. All DoFns of it make their calls on the thread `calls`."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
+        self.calls = CallThread()
         self._limits = Limits()
         self._reported_seconds = 0.0
         self._lock = threading.Lock()
         self._stores: dict[str, SqliteStore] = {}
         self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
-        self._progress: dict[str, Progress] = {}
         self._froze = False
-        threading.Thread(target=self.loop.run_forever, name="llmdag-calls", daemon=True).start()
 
     def enter(self, config: RunConfig) -> Caller:
         """The caller of a run, made for the first who asks. Who is done with it calls `leave`."""
@@ -80,7 +83,8 @@ class Worker:
                     gc.unfreeze()
             shared = any(other.store == run.store for other in self._runs.values())
             store = None if run.store is None or shared else self._stores.pop(run.store)
-        asyncio.run_coroutine_threadsafe(_close(run.caller, store), self.loop).result(_CLOSE_SECONDS)
+        if not self.calls.finish(_close(run.caller, store), _CLOSE_SECONDS):
+            _log.warning("clients of a run were not closed: the thread that makes the calls has ended, or stands still")
 
     def throttled_seconds(self) -> int:
         """Whole seconds in which limits held calls back and that nobody has been told of yet."""
@@ -91,13 +95,11 @@ class Worker:
 
     def progress(self, run_id: str) -> Progress:
         """How far the part of a run that is in this process has come."""
-        with self._lock:
-            return self._progress.setdefault(run_id, Progress())
+        return _progress.setdefault(run_id, Progress())
 
     def forget(self, run_id: str) -> None:
         """Drops the progress of a run that has ended."""
-        with self._lock:
-            self._progress.pop(run_id, None)
+        _progress.pop(run_id, None)
 
     def _spare_collector(self) -> None:
         """Until the last run has ended, Python does not search again and again for garbage in what was there before.
@@ -137,12 +139,30 @@ async def _close(caller: Caller, store: SqliteStore | None) -> None:
 
 _worker: Worker | None = None
 _worker_lock = threading.Lock()
+_progress: dict[str, Progress] = {}
+"""Of the process, whichever `Worker` a run began with."""
 
 
 def this_worker() -> Worker:
-    """The process' own `Worker`; a forked process gets a new one."""
+    """The process' own `Worker`; a forked process gets a new one, and so does who comes when its thread is lost.
+
+    Raises:
+        LLMDagError: it is the thread of the calls that asks, and would wait for itself.
+    """
     global _worker
+    if is_call_thread():
+        raise LLMDagError(
+            "dag.run, or a pipeline with LLMDag, was called inside a function of a dimension, and would wait for the "
+            "thread it stands on: ask in a dimension of its own, and name that as a parameter"
+        )
     with _worker_lock:
-        if _worker is None or _worker.pid != os.getpid():
-            _worker = Worker()
-        return _worker
+        worker = _worker
+        if worker is None or worker.pid != os.getpid():
+            worker = _worker = Worker()
+        elif not worker.calls.turns_within(_PATIENCE_SECONDS):
+            if worker.calls.lives:
+                _log.warning(
+                    "a new thread makes the calls of this run: the one there is stands %s", worker.calls.place()
+                )
+            worker = _worker = Worker()
+        return worker

@@ -1,10 +1,13 @@
 import asyncio
 import gc
 import os
+import threading
+import time
 
 from calls import TEXT, question
 from dags import make_dag
 
+from beam_llmdag.call_thread import CallThread
 from beam_llmdag.progress import Progress
 from beam_llmdag.result import Attempt, Result
 from beam_llmdag.run_config import RunConfig
@@ -18,11 +21,11 @@ def config(run_id, store=None):
 
 def ask(worker, caller, text):
     one = question(text, model="scripted:x", output=TEXT)
-    return asyncio.run_coroutine_threadsafe(caller.ask(one), worker.loop).result(10)
+    return asyncio.run_coroutine_threadsafe(caller.ask(one), worker.calls.loop).result(10)
 
 
 def end(worker):
-    worker.loop.call_soon_threadsafe(worker.loop.stop)
+    worker.calls.loop.call_soon_threadsafe(worker.calls.loop.stop)
 
 
 def test_all_of_a_run_share_one_caller_and_another_run_has_its_own():
@@ -82,7 +85,7 @@ def test_a_process_has_one_worker_and_a_forked_one_has_its_own():
     child = os.fork()
     if child == 0:
         other = this_worker()
-        works = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "yes"), other.loop).result(10)
+        works = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "yes"), other.calls.loop).result(10)
         os.write(write, f"{other is not mine} {works}".encode())
         os._exit(0)
     os.waitpid(child, 0)
@@ -130,3 +133,43 @@ def test_what_the_user_has_frozen_stays_frozen():
         end(worker)
     finally:
         gc.unfreeze()
+
+
+async def block(released):
+    released.wait(30)
+
+
+def test_a_loop_that_stands_is_named_in_the_log_by_where_it_stands(caplog, monkeypatch):
+    monkeypatch.setattr("beam_llmdag.call_thread._REPORTED_SECONDS", 0.05)
+    calls, released = CallThread(), threading.Event()
+    asyncio.run_coroutine_threadsafe(block(released), calls.loop)
+    for _ in range(100):
+        calls.check()
+        if caplog.records:
+            break
+        released.wait(0.05)
+    released.set()
+    assert "test_worker.py, line " in caplog.text
+    assert "in block" in caplog.text
+    assert calls.turns_within(10)
+    calls.loop.call_soon_threadsafe(calls.loop.stop)
+
+
+def test_nobody_waits_for_the_end_of_what_cannot_end():
+    calls, released = CallThread(), threading.Event()
+    asyncio.run_coroutine_threadsafe(block(released), calls.loop)
+    assert not calls.finish(asyncio.sleep(0), 30)
+    released.set()
+    assert calls.finish(asyncio.sleep(0), 30)
+    calls.loop.call_soon_threadsafe(calls.loop.stop)
+
+
+def test_a_worker_whose_thread_has_ended_is_replaced():
+    lost = this_worker()
+    lost.enter(config("lost"))
+    end(lost)
+    while lost.calls.lives:
+        time.sleep(0.01)
+    assert this_worker() is not lost
+    assert this_worker().calls.lives
+    lost.leave("lost")

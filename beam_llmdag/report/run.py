@@ -57,6 +57,8 @@ def run_dag(
         GraphError: the graph is wrong.
         InputError: the items are, before any call.
         StrictModeError: with `strict=True`, on the first failure.
+        LLMDagError: it was called inside a function of a dimension, or the thread that makes the calls was lost.
+        KeyboardInterrupt: somebody pressed Ctrl-C.
     """
     dag = copy(dag)
     found = items_from(items, id_field=id_field, content_field=content_field)
@@ -78,10 +80,11 @@ def run_dag(
     try:
         with ProgressLine(state.line, progress):
             return _report(dag, found, run_in_process(found, transform, run_id))
-    except RuntimeError as error:
-        if state.stopped_by is None:
-            raise
-        raise StrictModeError(state.stopped_by) from error
+    except RuntimeError:
+        if state.stopped_by is not None:
+            raise StrictModeError(state.stopped_by) from None
+        worker.calls.check()
+        raise
     finally:
         worker.forget(run_id)
 

@@ -62,17 +62,17 @@ class CallFn(beam.DoFn):
         return IOTypeHints.empty()
 
     def setup(self) -> None:
-        worker = this_worker()
-        self._caller = worker.enter(self._config)
-        self._progress = worker.progress(self._config.run_id)
+        self._enter()
         self._metrics = {name: DimensionMetrics(name) for name in self._dimensions}
         self._throttling = ThrottlingSignaler(THROTTLED)
 
     def start_bundle(self) -> None:
         self._cancel()  # what a failed bundle left behind
+        if not self._worker.calls.lives:
+            self._enter()
         for metrics in self._metrics.values():
             metrics.drop()
-        self._flight = InFlight(this_worker().loop)
+        self._flight = InFlight(self._worker.calls)
 
     def process(
         self,
@@ -110,7 +110,12 @@ class CallFn(beam.DoFn):
 
     def teardown(self) -> None:
         self._cancel()
-        this_worker().leave(self._config.run_id)
+        self._worker.leave(self._config.run_id)
+
+    def _enter(self) -> None:
+        self._worker = this_worker()
+        self._caller = self._worker.enter(self._config)
+        self._progress = self._worker.progress(self._config.run_id)
 
     def _emit(self, flight: InFlight[WindowedValue, Any]) -> Iterator[Any]:
         for place, made in flight.ended():
@@ -126,7 +131,7 @@ class CallFn(beam.DoFn):
 
     def _signal_throttling(self) -> None:
         """Tells the runner how long limits held calls back: more workers would not have helped."""
-        if seconds := this_worker().throttled_seconds():
+        if seconds := self._worker.throttled_seconds():
             self._throttling.signal_throttled(seconds)
 
     def _cancel(self) -> None:

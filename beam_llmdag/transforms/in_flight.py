@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from beam_llmdag.call_thread import CallThread
 
 __all__ = ["InFlight"]
 
@@ -23,11 +24,11 @@ class InFlight(Generic[Tag, T]):
     """Coroutines on their way, each with a tag that comes back with its result.
 
     Args:
-        loop: where they run; another thread runs it.
+        calls: where they run.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, calls: CallThread) -> None:
+        self._calls = calls
         self._submitted: deque[tuple[Tag, Coroutine[Any, Any, T]]] = deque()
         self._ended: deque[tuple[Tag, asyncio.Task[T]]] = deque()
         self._some_ended = threading.Event()
@@ -40,7 +41,7 @@ class InFlight(Generic[Tag, T]):
         self.pending += 1
         self._submitted.append((tag, coroutine))
         if len(self._submitted) == 1:  # the loop takes all that are there when it wakes up
-            self._loop.call_soon_threadsafe(self._start_submitted)
+            self._calls.loop.call_soon_threadsafe(self._start_submitted)
 
     def ended(self) -> Iterator[tuple[Tag, T]]:
         """Results of those that have ended, without waiting.
@@ -54,18 +55,21 @@ class InFlight(Generic[Tag, T]):
             yield tag, task.result()
 
     def wait(self) -> None:
-        """Waits until at least one has ended. There must be one pending."""
+        """Waits until at least one has ended. There must be one pending.
+
+        Raises:
+            LLMDagError: none will, since their thread has ended.
+        """
         while not self._ended:
             self._some_ended.clear()
-            if not self._ended:
-                self._some_ended.wait(_DEAF_SECONDS)
+            if not self._ended and not self._some_ended.wait(_DEAF_SECONDS):
+                self._calls.check()
 
     def cancel(self) -> None:
         """Cancels all that are still on their way and waits for their end; their results are gone."""
         self._cancelled = True
         self.pending = 0
-        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
-        concurrent.futures.wait([ended], timeout=_CANCEL_SECONDS)
+        self._calls.finish(self._cancel_tasks(), _CANCEL_SECONDS)
 
     def _start_submitted(self) -> None:
         while self._submitted:
@@ -73,7 +77,7 @@ class InFlight(Generic[Tag, T]):
             if self._cancelled:
                 coroutine.close()
                 continue
-            task = self._loop.create_task(coroutine)
+            task = self._calls.loop.create_task(coroutine)
             self._tasks.add(task)
             task.add_done_callback(partial(self._end, tag))
 

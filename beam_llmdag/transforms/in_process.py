@@ -34,19 +34,30 @@ def run_in_process(items: Sequence[Item], transform: LLMDag, run_id: str) -> Out
         KeyboardInterrupt: somebody pressed Ctrl-C; calls in flight are cancelled.
         Exception: whatever the runner raises. Most of it is a `RuntimeError` with the original error as text.
     """
-    pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
     run = _runs[run_id] = _Run(items)
     try:
+        interrupted = _is_interrupted(transform, run_id)
+    finally:
+        del _runs[run_id]
+    if interrupted:
+        raise KeyboardInterrupt  # here, where no hundred lines of the runner's are its context
+    return run.outputs
+
+
+def _is_interrupted(transform: LLMDag, run_id: str) -> bool:
+    """Runs a pipeline; returns whether somebody pressed Ctrl-C meanwhile."""
+    try:
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
         elements = pipeline | "Start" >> beam.Create([run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
         _collect(elements | transform, run_id)
         pipeline.run().wait_until_finish()
+    except KeyboardInterrupt:
+        return True
     except RuntimeError as error:
         if _is_interrupt(error):
-            raise KeyboardInterrupt from error
+            return True
         raise
-    finally:
-        del _runs[run_id]
-    return run.outputs
+    return False
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from conftest import BeamRunner
 from dags import evaluated, make_dag, row, walked
 from pydantic import BaseModel, field_validator
 
-from beam_llmdag import Dag, Item
+from beam_llmdag import Dag, Item, LLMDagError
+from beam_llmdag.result import Result
 from beam_llmdag.testing import ScriptedProvider
 
 ITEMS = [Item(name, name) for name in ("k1", "k2", "k3")]
@@ -165,3 +167,82 @@ def test_odd_exceptions_are_the_same_in_every_plan(run: BeamRunner) -> None:
     report = dag.run(ITEMS, store=False, progress=False)
     assert [row.results for row in report.items] == [row.results for row in made.items]
     assert [failure.traceback for failure in report.failures] == [failure.traceback for failure in made.failures][::-1]
+
+
+def healthy() -> Dag:
+    dag, _ = make_dag(["fine"])
+    dag.dimension(lambda item: item.content, name="healthy")
+    return dag
+
+
+def first_result(dag: Dag) -> Result:
+    [row] = dag.run(["x"], store=False, progress=False).items
+    return row.results["analyze"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("place", ["prompt", "skip_if"])
+def test_a_run_inside_a_function_says_so_and_harms_no_later_run(place: str) -> None:
+    """Case user-code-52."""
+    inner = healthy()
+
+    def run_inside(item: Item) -> str:
+        return str(inner.run(["x"], store=False, progress=False).items)
+
+    dag, _ = make_dag(["yes"])
+    if place == "prompt":
+        dag.dimension(run_inside, name="analyze")
+    else:
+        dag.dimension(lambda item: item.content, name="analyze", skip_if=lambda item: bool(run_inside(item)))
+    result = first_result(dag)
+    assert (result.status, result.error_class) == ("failed", "user_function")
+    assert is_short_and_names(result.message, "analyze", "dag.run", "inside")
+    assert healthy().run(["x"], store=False, progress=False).items[0].results["healthy"].data == "fine"
+
+
+@pytest.mark.timeout(60)
+def test_a_run_on_a_thread_that_a_prompt_function_waits_for_works() -> None:
+    """Case user-code-52."""
+    found: list[Any] = []
+
+    def prompt(item: Item) -> str:
+        thread = threading.Thread(target=lambda: found.extend(healthy().run(["x"], store=False, progress=False).items))
+        thread.start()
+        thread.join()
+        return str(found[0].results["healthy"].data)
+
+    dag, provider = make_dag(["yes"])
+    dag.dimension(prompt, name="analyze")
+    assert first_result(dag).data == "yes"
+    assert provider.requests[0].messages[0].content == "fine"
+
+
+@pytest.mark.timeout(60)
+def test_a_keyboard_interrupt_that_nobody_pressed_costs_one_item() -> None:
+    """Case user-code-52."""
+
+    def prompt(item: Item) -> str:
+        if item.id == "k2":
+            raise KeyboardInterrupt
+        return item.content
+
+    dag, _ = make_dag(["yes"])
+    dag.dimension(prompt, name="analyze")
+    report = dag.run(ITEMS, store=False, progress=False)
+    assert [row.results["analyze"].status for row in report.items] == ["ok", "failed", "ok"]
+    assert is_short_and_names(report.failures[0].message, "analyze", "KeyboardInterrupt")
+
+
+@pytest.mark.timeout(60)
+def test_a_run_whose_thread_is_lost_says_so_and_the_next_gets_a_new_one() -> None:
+    """Case user-code-52: whatever ends the loop, nobody waits for it for ever."""
+
+    def prompt(item: Item) -> str:
+        asyncio.get_running_loop().stop()
+        return item.content
+
+    dag, _ = make_dag(ScriptedProvider(["yes"], latency_seconds=30))
+    dag.dimension(prompt, name="analyze")
+    with pytest.raises(LLMDagError, match="the next run gets a new thread"):
+        dag.run(ITEMS, store=False, progress=False)
+    assert healthy().run(["x"], store=False, progress=False).items[0].results["healthy"].data == "fine"

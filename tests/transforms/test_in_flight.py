@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from beam_llmdag import Dag, Item, Row
+from beam_llmdag import Dag, Item, LLMDagError, Row
+from beam_llmdag.call_thread import CallThread
 from beam_llmdag.model import Request
 from beam_llmdag.plan import ItemStage
 from beam_llmdag.run_config import RunConfig
@@ -22,14 +22,10 @@ from beam_llmdag.transforms.stages import AnswerItems
 
 
 @pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def calls() -> Iterator[CallThread]:
+    calls = CallThread()
+    yield calls
+    calls.loop.call_soon_threadsafe(calls.loop.stop)
 
 
 async def after(turns: int, value: Any) -> Any:
@@ -46,24 +42,24 @@ def all_ended(flight: InFlight[Any, Any]) -> dict[Any, Any]:
     return found
 
 
-def test_each_result_comes_back_with_its_tag_in_whatever_order_they_end(loop: asyncio.AbstractEventLoop) -> None:
-    flight: InFlight[str, int] = InFlight(loop)
+def test_each_result_comes_back_with_its_tag_in_whatever_order_they_end(calls: CallThread) -> None:
+    flight: InFlight[str, int] = InFlight(calls)
     for number in range(100):
         flight.submit(f"tag {number}", after(100 - number, number))
     assert all_ended(flight) == {f"tag {number}": number for number in range(100)}
 
 
-def test_an_error_comes_out_where_its_result_would(loop: asyncio.AbstractEventLoop) -> None:
+def test_an_error_comes_out_where_its_result_would(calls: CallThread) -> None:
     async def broken() -> None:
         raise KeyError("this one")
 
-    flight: InFlight[str, None] = InFlight(loop)
+    flight: InFlight[str, None] = InFlight(calls)
     flight.submit("a", broken())
     with pytest.raises(KeyError, match="this one"):
         all_ended(flight)
 
 
-def test_when_cancel_returns_nothing_runs_any_more(loop: asyncio.AbstractEventLoop) -> None:
+def test_when_cancel_returns_nothing_runs_any_more(calls: CallThread) -> None:
     running: set[int] = set()
 
     async def hang(number: int) -> None:
@@ -74,8 +70,8 @@ def test_when_cancel_returns_nothing_runs_any_more(loop: asyncio.AbstractEventLo
             await asyncio.sleep(0)  # a clean-up that takes a turn
             running.discard(number)
 
-    flight: InFlight[int, None] = InFlight(loop)
-    started: InFlight[int, None] = InFlight(loop)
+    flight: InFlight[int, None] = InFlight(calls)
+    started: InFlight[int, None] = InFlight(calls)
     for number in range(10):
         flight.submit(number, hang(number))
     started.submit(0, after(1, None))  # behind them in the loop's queue
@@ -86,6 +82,23 @@ def test_when_cancel_returns_nothing_runs_any_more(loop: asyncio.AbstractEventLo
     assert running == set()
     assert flight.pending == 0
     assert list(flight.ended()) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_hears_that_the_thread_has_ended(calls: CallThread) -> None:
+    async def end() -> None:
+        raise SystemExit(3)
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    flight: InFlight[str, None] = InFlight(calls)
+    flight.submit("waits", wait())
+    flight.submit("ends", end())
+    with pytest.raises(LLMDagError, match="thread that makes the calls has ended"):
+        all_ended(flight)
+    flight.cancel()  # and does not wait for nobody
+    assert not calls.lives
 
 
 def scripted(latency: Callable[[Request], float] | float) -> tuple[Dag, ScriptedProvider]:
