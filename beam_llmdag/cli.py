@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LLMDagError, OSError, ImportError) as error:
         print(f"llmdag: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("llmdag: stopped by Ctrl-C", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.io.read import ReadResult
 from beam_llmdag.report.progress_line import ProgressLine
 from beam_llmdag.report.table import summary_table
+from beam_llmdag.transforms.interrupt import short_interrupt
 from beam_llmdag.transforms.llm_dag import LLMDag
 from beam_llmdag.transforms.summary import Summarise
 from beam_llmdag.worker import this_worker
@@ -22,7 +25,7 @@ from pipelines.models import Models
 from pipelines.options import Settings
 from pipelines.places import OutputPlace, output_place
 
-__all__ = ["analyse"]
+__all__ = ["analyse", "run_as_program"]
 
 _SHOWN_CONTENT = 100
 
@@ -45,6 +48,20 @@ def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models,
         return result
     _show(place, settings)
     return result
+
+
+def run_as_program(run: Callable[[], object]) -> None:
+    """Runs a pipeline from the command line, which Ctrl-C ends with one line.
+
+    Raises:
+        SystemExit: somebody pressed Ctrl-C; the exit code is 130.
+    """
+    try:
+        with short_interrupt():
+            run()
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
 
 
 def _show(place: OutputPlace, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.item import Item
-from pipelines.ending import analyse
+from pipelines.ending import analyse, run_as_program
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
 from pipelines.places import reader
@@ -114,7 +114,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
 
 def main() -> None:
     """Runs the pipeline from the command line."""
-    run()
+    run_as_program(run)
 
 
 if __name__ == "__main__":

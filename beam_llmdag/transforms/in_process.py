@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from beam_llmdag.item import Item
+from beam_llmdag.transforms.interrupt import short_interrupt
 from beam_llmdag.transforms.llm_dag import LLMDag, Results
 
 __all__ = ["Outputs", "run_in_process"]
@@ -36,35 +37,14 @@ def run_in_process(items: Sequence[Item], transform: LLMDag, run_id: str) -> Out
     """
     run = _runs[run_id] = _Run(items)
     try:
-        interrupted = _is_interrupted(transform, run_id)
+        with short_interrupt():
+            pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+            elements = pipeline | "Start" >> beam.Create([run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
+            _collect(elements | transform, run_id)
+            pipeline.run().wait_until_finish()
     finally:
         del _runs[run_id]
-    if interrupted:
-        raise KeyboardInterrupt  # here, where no hundred lines of the runner's are its context
     return run.outputs
-
-
-def _is_interrupted(transform: LLMDag, run_id: str) -> bool:
-    """Runs a pipeline; returns whether somebody pressed Ctrl-C meanwhile."""
-    try:
-        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
-        elements = pipeline | "Start" >> beam.Create([run_id], reshuffle=False) | "Items" >> beam.ParDo(_Give())
-        _collect(elements | transform, run_id)
-        pipeline.run().wait_until_finish()
-    except KeyboardInterrupt:
-        return True
-    except RuntimeError as error:
-        if _is_interrupt(error):
-            return True
-        raise
-    return False
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether somebody pressed Ctrl-C in the middle of a step: Beam makes a `RuntimeError` of that."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 @dataclass(slots=True)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +21,7 @@ from pydantic import BaseModel, field_validator
 from beam_llmdag import Dag, Item, LLMDagError
 from beam_llmdag.result import Result
 from beam_llmdag.testing import ScriptedProvider
+from pipelines.ending import run_as_program
 
 ITEMS = [Item(name, name) for name in ("k1", "k2", "k3")]
 
@@ -246,3 +253,56 @@ def test_a_run_whose_thread_is_lost_says_so_and_the_next_gets_a_new_one() -> Non
     with pytest.raises(LLMDagError, match="the next run gets a new thread"):
         dag.run(ITEMS, store=False, progress=False)
     assert healthy().run(["x"], store=False, progress=False).items[0].results["healthy"].data == "fine"
+
+
+INTERRUPTED = """
+from beam_llmdag import Dag
+from beam_llmdag.testing import ScriptedProvider
+from pipelines.ending import run_as_program
+
+dag = Dag("test", model="scripted:x", providers={"scripted": ScriptedProvider(["yes"], latency_seconds=60)})
+
+
+@dag.dimension
+def analyze(item):
+    print("asks", flush=True)
+    return item.content
+
+
+dag.run(["x"], store=False)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_ends_a_run_without_the_runners_hundred_lines(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asks\n"
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert complaint.endswith("\nKeyboardInterrupt\n")
+    assert process.returncode != 0
+    assert "apache_beam" not in complaint
+    assert len(complaint.splitlines()) < 20
+
+
+def test_ctrl_c_in_a_step_ends_a_pipeline_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            logging.getLogger("apache_beam.runners.common").exception("KeyboardInterrupt [while running 'x']")
+            raise RuntimeError("KeyboardInterrupt [while running 'x']") from interrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run_as_program(run)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped by Ctrl-C\n"
