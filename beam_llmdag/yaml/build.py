@@ -20,7 +20,16 @@ from beam_llmdag.yaml.document import Document, Path, parse_yaml
 from beam_llmdag.yaml.dotted import import_dotted
 from beam_llmdag.yaml.environment import GLOBALS
 from beam_llmdag.yaml.fields import check_fields, shapes_of
-from beam_llmdag.yaml.file_model import ChoiceFile, DagFile, DimensionFile, MessageFile, ModelFile, PriceFile
+from beam_llmdag.yaml.file_model import (
+    ChoiceFile,
+    ComputeFile,
+    DagFile,
+    DimensionFile,
+    FunctionFile,
+    MessageFile,
+    ModelFile,
+    PriceFile,
+)
 from beam_llmdag.yaml.template import Expression, Template, Text
 
 __all__ = ["parse_dag"]
@@ -41,6 +50,7 @@ _PLAIN = (
     "deadline_seconds",
     "attempts",
     "max_prompt_tokens",
+    "samples",
 )
 """Keys of a dimension that `Dag.dimension` takes as they are."""
 
@@ -77,8 +87,11 @@ class _Builder:
         providers = {name: self._callable(path, ("providers", name)) for name, path in file.providers.items()}
         with self._at(("model",)):
             dag = Dag(file.name, model=_model(file.model), prices=prices, providers=providers)
-        for name, dimension in file.dimensions.items():
-            self._declare(dag, name, dimension)
+        for name, declared in file.dimensions.items():
+            if isinstance(declared, ComputeFile):
+                self._compute(dag, name, declared)
+            else:
+                self._declare(dag, name, declared)
         for name, regroup in file.regroups.items():
             function = self._callable(regroup.function, ("regroups", name, "function"))
             with self._at(("regroups", name)):
@@ -94,12 +107,11 @@ class _Builder:
     def _declare(self, dag: Dag, name: str, file: DimensionFile) -> None:
         path: Path = ("dimensions", name)
         _check_plain_texts(self._document, path, file)
-        options = {key: getattr(file, key) for key in _PLAIN if key in file.model_fields_set}
-        for key in ("skip_if", "per"):
-            if (source := getattr(file, key)) is not None:
-                options[key] = self._checked(Expression(self._text(source, (*path, key))), (*path, key))
+        options = self._options(file, path)
         options["model"] = self._model(file, path)
         options["output"] = self._output(file.output, (*path, "output"))
+        if file.vote is not None:
+            options["vote"] = self._vote(file.vote, (*path, "vote"))
         prompt = self._prompt(file.prompt, (*path, "prompt"))
         with self._at(path):
             dimension = dag.dimension(prompt, name=name, **options)
@@ -107,6 +119,30 @@ class _Builder:
             merge = self._merge(file, (*path, "merge"))
             with self._at((*path, "merge")):
                 dimension.merge(merge)
+
+    def _compute(self, dag: Dag, name: str, file: ComputeFile) -> None:
+        path: Path = ("dimensions", name)
+        options = self._options(file, path)
+        if file.output is not None:
+            options["output"] = self._output(file.output, (*path, "output"))
+        place = (*path, "compute")
+        if isinstance(file.compute, str):
+            function: Any = self._checked(Expression(self._text(file.compute, place)), place)
+        else:
+            function = self._callable(file.compute.function, (*place, "function"))
+        with self._at(path):
+            dag.compute(function, name=name, **options)
+
+    def _options(self, file: DimensionFile | ComputeFile, path: Path) -> dict[str, Any]:
+        """What `Dag.dimension` and `Dag.compute` take as it is, and the expressions of both."""
+        options = {key: getattr(file, key) for key in _PLAIN if key in file.model_fields_set}
+        for key in ("skip_if", "per"):
+            if (source := getattr(file, key)) is not None:
+                options[key] = self._checked(Expression(self._text(source, (*path, key))), (*path, key))
+        return options
+
+    def _vote(self, vote: str | FunctionFile, path: Path) -> Any:
+        return vote if isinstance(vote, str) else self._callable(vote.function, (*path, "function"))
 
     def _prompt(self, prompt: str | list[MessageFile], path: Path) -> Callable[..., Any]:
         if isinstance(prompt, str):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,7 @@ from beam_llmdag.model import Effort, Role
 
 __all__ = [
     "ChoiceFile",
+    "ComputeFile",
     "DagFile",
     "DimensionFile",
     "FunctionFile",
@@ -114,6 +115,13 @@ class FunctionFile(_Part):
     """Dotted path, as `my_package.merges.join_topics`."""
 
 
+OutputText = Annotated[
+    Annotated[str, Tag("text")] | Annotated[dict[str, Any], Tag("mapping")],
+    Discriminator(_kind),
+]
+"""An output as a dotted path or a JSON schema."""
+
+
 class DimensionFile(_Part):
     """One analysis: a prompt, an output, a model, dependencies."""
 
@@ -123,9 +131,7 @@ class DimensionFile(_Part):
     ]
     """Jinja template, or a list of messages. Its variables name what it needs: `item` (in a global: `items`) and other
     dimensions, as in `{{ item.content }}` and `{{ sentiment.label }}`."""
-    output: Annotated[Annotated[str, Tag("text")] | Annotated[dict[str, Any], Tag("mapping")], Discriminator(_kind)] = (
-        "text"
-    )
+    output: OutputText = "text"
     """JSON schema of the answer, or the dotted path of a pydantic class (any type that pydantic knows), or `text`."""
     scope: Scope = "item"
     """`item`: one answer per item. `global`: one over all of them."""
@@ -167,11 +173,50 @@ class DimensionFile(_Part):
     """Over those of the model."""
     max_prompt_tokens: int | None = None
     """For a global: longest prompt (estimated); longer ones are split and their answers merged."""
+    samples: int = 1
+    """How often the same is asked, on purpose; the answer is the list of the answers."""
+    vote: (
+        Annotated[
+            Annotated[Literal["majority"], Tag("text")] | Annotated[FunctionFile, Tag("mapping")], Discriminator(_kind)
+        ]
+        | None
+    ) = None
+    """Makes one answer of several samples: `majority`, the most common one, or a Python function of their list."""
     merge: (
         Annotated[Annotated[str, Tag("text")] | Annotated[FunctionFile, Tag("mapping")], Discriminator(_kind)] | None
     ) = None
     """For a global: how partial answers join. Jinja template of one more prompt, over the list `parts`; or a Python
     function of `parts` that returns a prompt or the joined answer."""
+
+
+class ComputeFile(_Part):
+    """A step that makes a value of others, without a call."""
+
+    compute: Annotated[
+        Annotated[str, Tag("text")] | Annotated[FunctionFile, Tag("mapping")],
+        Discriminator(_kind),
+    ]
+    """Jinja expression without braces over `item` (in a global: `items`) and dimensions, as `praise or comfort`; or a
+    Python function, whose parameters name what it needs."""
+    output: OutputText | None = None
+    """What the value must look like, as of a dimension; any JSON-like data if left out."""
+    scope: Scope = "item"
+    """`item`: one value per item. `global`: one over all of them."""
+    over: str | None = None
+    """The regroup whose items it is about; known from the expression where that names a dimension over it."""
+    per: str | None = None
+    """For a global: one value per group; a Jinja expression over an item's dimensions."""
+    skip_if: str | None = None
+    """Jinja expression without braces; where it is true the step is skipped."""
+    after: list[str] = []
+    """Dimensions that must have ended before, whatever came of them."""
+    on_missing: OnMissing = "skip"
+    """If a dependency failed or was skipped: `skip` this one too, `fail`, or `run` with none in its place."""
+
+
+def _step_kind(value: Any) -> str:
+    is_computed = isinstance(value, ComputeFile) or (isinstance(value, Mapping) and "compute" in value)
+    return "a computed step" if is_computed else "an analysis"
 
 
 class RegroupFile(FunctionFile):
@@ -216,8 +261,14 @@ class DagFile(_Part):
     providers: dict[str, str] = {}
     """The user's own providers, by the name before the colon of a model: dotted path of a class or function that takes
     the model and returns a provider."""
-    dimensions: dict[str, DimensionFile]
-    """The analyses by name, in order."""
+    dimensions: dict[
+        str,
+        Annotated[
+            Annotated[DimensionFile, Tag("an analysis")] | Annotated[ComputeFile, Tag("a computed step")],
+            Discriminator(_step_kind),
+        ],
+    ]
+    """The analyses and the computed steps by name, in order."""
     regroups: dict[str, RegroupFile] = {}
     """Steps that make new items, by name."""
 

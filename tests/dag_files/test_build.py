@@ -18,7 +18,7 @@ from beam_llmdag.dimension import Function
 from beam_llmdag.model import Request
 from beam_llmdag.testing import ScriptedProvider
 from beam_llmdag.yaml.build import parse_dag
-from beam_llmdag.yaml.file_model import DimensionFile, ModelFile, PriceFile, dag_file_schema
+from beam_llmdag.yaml.file_model import ComputeFile, DimensionFile, ModelFile, PriceFile, dag_file_schema
 from pipelines.models import Models
 from pipelines.review_analysis import Sentiment, Spam, Summary, Topics, review_dag
 
@@ -104,6 +104,8 @@ def called(function: Function, known: dict[str, Any]) -> Any:
 def test_a_file_knows_every_option_of_the_python_api() -> None:
     options = set(inspect.signature(Dag.dimension).parameters) - {"self", "function", "name"}
     assert set(DimensionFile.model_fields) == options | {"prompt", "merge"}
+    computed = set(inspect.signature(Dag.compute).parameters) - {"self", "function", "name"}
+    assert set(ComputeFile.model_fields) == computed | {"compute"}
     for file, known in ((ModelFile, Model), (PriceFile, Price)):
         assert set(file.model_fields) == {field.name for field in dataclasses.fields(known)}
 
@@ -365,7 +367,9 @@ def test_the_json_schema_accepts_the_examples_and_rejects_a_wrong_key() -> None:
     example = yaml.safe_load((ROOT / "examples/reviews.dag.yaml").read_text(encoding="utf-8"))
     assert list(validator.iter_errors(example)) == []
     example["dimensions"]["sentiment"]["promt"] = "x"
-    assert [error.validator for error in validator.iter_errors(example)] == ["additionalProperties"]
+    [error] = validator.iter_errors(example)
+    told = [inner.message for inner in error.context if inner.validator == "additionalProperties"]
+    assert "('promt' was unexpected)" in told[0]
 
 
 def test_every_key_is_described_to_editors() -> None:
