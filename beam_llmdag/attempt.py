@@ -18,6 +18,7 @@ from beam_llmdag.output import read_answer
 from beam_llmdag.prices import PriceTable
 from beam_llmdag.prompt import estimated_tokens, readable
 from beam_llmdag.providers.base import Provider
+from beam_llmdag.providers.secret_text import hidden
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
 from beam_llmdag.telling import shortened, told, traceback_of
@@ -29,7 +30,6 @@ __all__ = ["Attempts", "Outcome", "Patience", "checked", "unsent"]
 
 _LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
 _LONGEST_PROMPT = 20_000  # and of a prompt
-_SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
 _NOTHING = Usage()
 _FIRST_OUTPUT_TOKENS = 256.0  # of an answer of unknown length, before the length of one is known
 _GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
@@ -341,18 +341,14 @@ def _redacted(error: CallError, secret: str | None) -> CallError:
     """`error` without the key, which some vendors echo, and not too long."""
     return CallError(
         error.error_class,
-        shortened(_hidden(error.message, secret)),
+        shortened(hidden(error.message, secret)),
         http_status=error.http_status,
         request_id=error.request_id,
         retry_after_seconds=error.retry_after_seconds,
         usage=error.usage,
         sent=error.sent,
-        traceback=error.traceback and _hidden(error.traceback, secret),
+        traceback=error.traceback and hidden(error.traceback, secret),
     )
-
-
-def _hidden(text: str, secret: str | None) -> str:
-    return text.replace(secret, "[key]") if secret and len(secret) >= _SHORTEST_SECRET else text
 
 
 def _words(answer: Answer) -> str:
@@ -362,4 +358,4 @@ def _words(answer: Answer) -> str:
 
 def _kept(text: str, longest: int, provider: Provider) -> str:
     """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
-    return excerpt(clean_text(_hidden(text, provider.key())), longest)
+    return excerpt(clean_text(hidden(text, provider.key())), longest)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Model
 from beam_llmdag.providers.secret_manager import SECRETS, Secrets
+from beam_llmdag.providers.secret_text import hidden, shows
 
 __all__ = ["Access"]
 
 _PLACEHOLDER = "no-key"  # the SDKs insist on a key; servers in one's own network often need none
-_SHORTEST_SECRET = 6  # a shorter "key" is no secret, and hiding it would garble messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,20 @@ class Access:
         names = " or ".join(self.variables)
         raise CallError("auth", f"no key for {self.model.spec}: set {names} on the worker", sent=False)
 
+    def shown_in(self, text: str) -> bool:
+        """Whether the key stands in `text`."""
+        return shows(text, self.key())
+
     def hidden(self, text: str) -> str:
         """`text` without the key."""
-        key = self.key()
-        return text.replace(key, "[key]") if key and len(key) >= _SHORTEST_SECRET else text
+        return hidden(text, self.key())
+
+    def hidden_in(self, data: Any) -> Any:
+        """JSON-like data without the key in any of its texts."""
+        if isinstance(data, str):
+            return self.hidden(data)
+        if isinstance(data, list):
+            return [self.hidden_in(inner) for inner in data]
+        if isinstance(data, dict):
+            return {self.hidden(name): self.hidden_in(inner) for name, inner in data.items()}
+        return data

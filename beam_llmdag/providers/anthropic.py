@@ -12,6 +12,7 @@ import httpx2
 from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
 from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.body import WholeBodies, text_of
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import ANTHROPIC
 from beam_llmdag.providers.http_provider import HttpProvider
@@ -27,6 +28,10 @@ _STOPS: Mapping[str, Stop] = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
+
+
+class _Client(WholeBodies, anthropic.DefaultAioHttpClient):
+    """The SDK's own client over aiohttp, with whole bodies."""
 
 
 class AnthropicProvider(HttpProvider):
@@ -60,14 +65,14 @@ class AnthropicProvider(HttpProvider):
             raise self._unanswered(request, error) from None
         except (TypeError, ValueError, httpx2.InvalidURL) as error:
             raise self._unsendable(error) from None
-        return read_reply(response.status_code, response.headers, response.text, self.access)
+        return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
 
     def _new_client(self) -> anthropic.AsyncAnthropic:
         self._client = anthropic.AsyncAnthropic(
             api_key=self._key_to_send(),
             base_url=self.endpoint,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(limits=UNLIMITED),
+            http_client=_Client(limits=UNLIMITED),
         )
         return self._client
 

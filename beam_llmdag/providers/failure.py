@@ -77,7 +77,7 @@ def no_answer(reply: Reply) -> CallError:
 def _by_status(status: int, found: Collection[str]) -> ErrorClass:
     if status >= 400:
         return status_class(status)
-    inside = [int(code) for code in found if code.isdecimal() and 400 <= int(code) < 600]
+    inside = [int(code) for code in found if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600]
     if inside:
         return status_class(inside[0])
     return "bad_request" if any(code.lower().startswith(_OF_THE_REQUEST) for code in found) else "overloaded"

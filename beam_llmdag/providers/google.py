@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from google import genai
 from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Image, Model, Request, Stop
 from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.body import ASKED_FOR, WholeResponse
 from beam_llmdag.providers.dialects import GOOGLE
 from beam_llmdag.providers.http_provider import HttpProvider
-from beam_llmdag.providers.reply import Reply, read_reply, words
+from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.providers.request_body import count, given, mapping
 from beam_llmdag.usage import Usage
 
@@ -55,13 +54,9 @@ class GoogleProvider(HttpProvider):
                 model=request.model.name, contents=_contents(request), config=_config(request)
             )
         except errors.APIError as error:
-            headers = getattr(error.response, "headers", None) or {}
-            return read_reply(error.code, headers, _body_of(error), self.access)
-        except (
-            json.JSONDecodeError
-        ) as error:  # an error status whose body only claims to be JSON; which one is not told
-            raise CallError("connection", f"not an answer in JSON: {words(self.access.hidden(error.doc))}") from None
-        except (aiohttp.ClientError, OSError, UnicodeDecodeError) as error:
+            failed = cast(WholeResponse, error.response)
+            return read_reply(failed.status, failed.headers, await failed.text(), self.access)
+        except (aiohttp.ClientError, OSError) as error:
             raise self._unanswered(request, error) from None
         except (TypeError, ValueError) as error:
             raise self._unsendable(error) from None
@@ -71,7 +66,13 @@ class GoogleProvider(HttpProvider):
     def _new_client(self) -> genai.Client:
         key = self._key_to_send()
         # a pool without a limit of its own: the caller limits the calls in flight
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            headers=ASKED_FOR,
+            response_class=WholeResponse,
+            auto_decompress=False,
+            trust_env=True,
+        )
         options = types.HttpOptions(base_url=self.endpoint, aiohttp_client=self._session)
         self._client = genai.Client(vertexai=False, api_key=key, http_options=options)
         return self._client
@@ -118,14 +119,6 @@ class GoogleProvider(HttpProvider):
             cache_read_tokens=count(usage.get("cachedContentTokenCount")),
             reasoning_tokens=thoughts,
         )
-
-
-def _body_of(error: errors.APIError) -> str:
-    """The body of an error response as text; the SDK wraps one that is no JSON in an object with its message."""
-    details = error.details
-    if isinstance(details, Mapping) and "error" not in details and isinstance(details.get("message"), str):
-        return str(details["message"])
-    return "" if details is None else json.dumps(details)
 
 
 def _text(candidate: Mapping[str, Any]) -> str:

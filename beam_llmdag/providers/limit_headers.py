@@ -14,6 +14,7 @@ from beam_llmdag.providers.retry_after import reset_seconds
 
 __all__ = ["limit_states"]
 
+_MOST_DIGITS = 15
 _LEAST_SECONDS = 10.0  # a moment is given in whole seconds: of a nearer one the rate cannot be told
 
 
@@ -54,10 +55,14 @@ def limit_states(headers: Mapping[str, str], now: float) -> tuple[LimitState, ..
 
 def _state(names: _Headers, headers: Mapping[str, str], now: float) -> LimitState | None:
     limit, remaining = headers.get(names.limit, ""), headers.get(names.remaining, "")
-    if not (limit.isdecimal() and remaining.isdecimal()) or 2 * int(remaining) >= int(limit):
+    if not (_is_number(limit) and _is_number(remaining)) or 2 * int(remaining) >= int(limit):
         return None
     reset = headers.get(names.reset, "").strip()
     seconds = reset_seconds(reset, now)
     if seconds is not None and reset[:4].isdecimal() and reset[4:5] == "-":
         seconds = seconds + 0.5 if seconds >= _LEAST_SECONDS else None
     return LimitState(kind=names.kind, limit=int(limit), remaining=int(remaining), reset_seconds=seconds)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS

@@ -14,6 +14,7 @@ from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers import openai_chat, openai_responses
 from beam_llmdag.providers.access import Access
+from beam_llmdag.providers.body import WholeBodies, text_of
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import OPENAI
 from beam_llmdag.providers.failure import failure
@@ -22,6 +23,10 @@ from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.usage import Usage
 
 __all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]
+
+
+class _Client(WholeBodies, openai.DefaultAioHttpClient):
+    """The SDK's own client over aiohttp, with whole bodies."""
 
 
 class _OpenAIProvider(HttpProvider):
@@ -54,14 +59,14 @@ class _OpenAIProvider(HttpProvider):
             raise self._unanswered(request, error) from None
         except (TypeError, ValueError, httpx2.InvalidURL) as error:
             raise self._unsendable(error) from None
-        return read_reply(response.status_code, response.headers, response.text, self.access)
+        return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
 
     def _new_client(self) -> openai.AsyncOpenAI:
         self._client = openai.AsyncOpenAI(
             api_key=self._key_to_send(),
             base_url=self.endpoint,
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(limits=UNLIMITED),
+            http_client=_Client(limits=UNLIMITED),
         )
         return self._client
 

@@ -17,6 +17,8 @@ _CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId", "quot
 _SHOWN = 300
 _TITLE = re.compile(r"<title[^<>]*+>", re.IGNORECASE)
 _END_OF_TITLE = re.compile("</title", re.IGNORECASE)
+_MOST_DIGITS = 40
+_LONGEST_CODE = 100
 _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body)", re.IGNORECASE)
 
 
@@ -43,21 +45,30 @@ class Reply:
 
 
 def read_reply(status: int, headers: Mapping[str, str], content: str, access: Access) -> Reply:
-    """A response, its body parsed, without the key that a vendor may echo: before any text is cut to length."""
-    hidden = access.hidden(content)
+    """A response, its body parsed, without the key that a vendor may echo: before any text is cut to length.
+
+    The key is hidden in what was parsed: before that, JSON may spell it with escapes.
+    """
     try:
-        body = json.loads(hidden)
-    except ValueError:
-        body = hidden
+        body = json.loads(content, parse_int=_integer)
+        if access.shown_in(content):
+            body = access.hidden_in(body)
+    except (ValueError, RecursionError):  # no JSON, or nested more deeply than any answer
+        body = access.hidden(content)
+    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], Mapping):  # Google's way with some errors
+        body = body[0]
     return Reply(
         status=status, headers={name.lower(): access.hidden(value) for name, value in headers.items()}, body=body
     )
 
 
+def _integer(digits: str) -> int | float:
+    """A whole number in a body; a float where it is too long to be a count, and perhaps for Python to read at all."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
 def error_in(body: Any) -> Any:
     """The error object (or text) in a body, whatever the status was; None if there is none."""
-    if isinstance(body, list) and len(body) == 1:  # Google wraps some errors in a list
-        body = body[0]
     return (body.get("error") or None) if isinstance(body, Mapping) else None
 
 
@@ -75,7 +86,7 @@ def _codes_in(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if key in _CODE_KEYS and isinstance(inner, (str, int)) and not isinstance(inner, bool):
-                yield str(inner)
+                yield str(inner)[:_LONGEST_CODE]
             elif isinstance(inner, (Mapping, list)):
                 yield from _codes_in(inner)
 

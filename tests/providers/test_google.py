@@ -131,11 +131,10 @@ def test_an_error_in_a_list_is_read(api, simulator):
     assert (error.error_class, error.message) == ("overloaded", "Busy. (503, UNAVAILABLE)")
 
 
-def test_an_error_page_that_claims_to_be_json_is_a_connection_error(api, simulator):
-    """The SDK loses the status of such a response."""
+def test_an_error_page_that_claims_to_be_json_keeps_its_status(api, simulator):
     simulator.script([Reply(status=502, body="<html><title>502 Bad Gateway</title></html>")])
     error = api.failure(simulator)
-    assert error.error_class == "connection"
+    assert (error.error_class, error.http_status) == ("overloaded", 502)
     assert "an HTML page (502 Bad Gateway)" in error.message
 
 
