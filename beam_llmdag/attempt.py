@@ -109,6 +109,7 @@ class Attempts:
         output: Output,
         patience: Patience,
         *,
+        begin: Callable[[], None],
         keep: Callable[[Outcome], Awaitable[None]],
         lost: Callable[[Attempt], None],
     ) -> Outcome:
@@ -119,6 +120,7 @@ class Attempts:
             request: what is asked.
             output: what the answer must be.
             patience: longest wait for the answer, once there is a permit.
+            begin: is called when the request goes out, if it does.
             keep: stores what came of a call that was made. The call holds its permit until that is done: so no more
                 answers can be lost with the process than there are permits.
             lost: is told of the attempt if the call is cancelled from outside: it may be billed.
@@ -138,6 +140,7 @@ class Attempts:
                 return reason
             ticket.sent_at = self._clock.monotonic()
             waited = ticket.sent_at - asked
+            begin()
             try:
                 said = await self._answer(provider, request, patience)
             except asyncio.CancelledError:

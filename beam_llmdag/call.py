@@ -25,7 +25,7 @@ from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.result import Attempt
 from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
-from beam_llmdag.store import AnswerStore, StoredAnswer, answer_key, own_key
+from beam_llmdag.store import AnswerStore, Asked, Payer, answer_key, own_key, part_digests
 from beam_llmdag.telling import LONGEST_MESSAGE, shortened
 from beam_llmdag.text import excerpt
 from beam_llmdag.usage import Usage
@@ -152,7 +152,7 @@ class Caller:
         try:
             requests = [self._request(question, model) for model in question.models]
             if self._store is None:
-                return await self._ask_models(question, requests, None)
+                return await self._ask_models(question, requests, None, Reply())
             return await self._ask_once(question, requests, self._store)
         except CallError as error:  # the question cannot be asked
             return Reply(error=error)
@@ -186,8 +186,8 @@ class Caller:
         asking = self._asking[asked] = _Asking(question, asyncio.get_running_loop().create_future())
         try:
             reply, keys = await self._stored(question, keys, own, store)
-            if reply is None:
-                reply = await self._ask_models(question, requests, keys)
+            if not reply.store_hit:
+                reply = await self._ask_models(question, requests, keys, reply)
             asking.reply = reply
             return reply
         finally:
@@ -196,7 +196,7 @@ class Caller:
 
     async def _stored(
         self, question: Question, keys: Sequence[str], own: Sequence[str], store: AnswerStore
-    ) -> tuple[Reply | None, list[str]]:
+    ) -> tuple[Reply, list[str]]:
         """The answer of the first model that has one in the store: a fallback's was paid for as well.
 
         Args:
@@ -204,9 +204,12 @@ class Caller:
             own: keys of this dimension's own answers; the same where all dimensions share one.
 
         Returns:
-            The reply, and the keys under which answers are to be kept if there is none.
+            The reply, with what this very question has been paid for: its bundle failed and is repeated, or the run
+            is started again, and the bill went with its rows. And the keys under which answers are to be kept, if it
+            has neither answer nor error.
         """
-        found = {stored.key: stored for stored in await store.find([*own, *keys])}
+        answers, paid = await store.find([*own, *keys], self._payer(question))
+        found = {stored.key: stored for stored in answers}
         kept = list(keys)
         for index, (key, mine) in enumerate(zip(keys, own, strict=True)):
             stored = found.get(mine) or found.get(key)
@@ -224,18 +227,18 @@ class Caller:
                 data = checked(Answer(text=stored.text), question.output)
             except CallError as error:
                 if error.error_class == "user_function":  # a broken validator breaks on the next answer, too
-                    return Reply(error=error, store_hit=True), kept
+                    return Reply(error=error, attempts=paid, store_hit=True), kept
                 continue  # a validator changed: asked again, and replaced
-            # asked before by this very question: its bundle failed and is repeated, and the bill went with its rows
-            attempts = [stored.paid] if stored.payer == self._payer(question) else []
-            return Reply(data=data, model=stored.model, attempts=attempts, store_hit=True), kept
-        return None, kept
+            return Reply(data=data, model=stored.model, attempts=paid, store_hit=True), kept
+        return Reply(attempts=paid), kept
 
-    def _payer(self, question: Question) -> str:
-        return f"{self._run_id} {question.dimension} {question.subject}"
+    def _payer(self, question: Question) -> Payer:
+        return Payer(self._run_id, question.dimension, question.subject)
 
-    async def _ask_models(self, question: Question, requests: Sequence[Request], keys: Sequence[str] | None) -> Reply:
-        asking = _Tries(question, Reply(), question.deadline_seconds)
+    async def _ask_models(
+        self, question: Question, requests: Sequence[Request], keys: Sequence[str] | None, reply: Reply
+    ) -> Reply:
+        asking = _Tries(question, reply, question.deadline_seconds)
         failures: list[tuple[str, CallError]] = []
         for index, request in enumerate(requests):
             is_last = index == len(requests) - 1
@@ -258,7 +261,7 @@ class Caller:
         tries = 0
         while True:
             tries += 1
-            outcome = await self._attempt(asking, asked, key)
+            outcome = await self._attempt(asking, asked, self._line(asking.question, request, key))
             error = outcome.error
             if error is None or tries == request.model.attempts or asking.time_is_up:
                 return outcome
@@ -277,42 +280,37 @@ class Caller:
                 await self._clock.sleep(delay)
                 asking.spend(delay)
 
-    async def _attempt(self, asking: _Tries, request: Request, key: str | None) -> Outcome:
+    async def _attempt(self, asking: _Tries, request: Request, line: _Line | None) -> Outcome:
         """Makes one call; enters it in the reply, the store and the ledger."""
-        question, reply = asking.question, asking.reply
         patience, is_last = asking.patience(request.model)
 
+        def begin() -> None:
+            if line is not None:
+                line.begin()
+
         async def keep(outcome: Outcome) -> None:
-            if self._store is not None and key is not None:
-                await self._keep(self._store, key, question, outcome)
+            if line is not None:
+                await line.end(outcome.attempt, outcome.text if outcome.error is None else None)
 
         def lost(attempt: Attempt) -> None:
-            if self._store is not None and key is not None:
-                self._record_soon(self._store.record(key, question.dimension, attempt))
+            if line is not None:
+                self._record_soon(line.end(attempt))
 
         provider = self._clients.provider(request.model)
-        outcome = await self._attempts.make(provider, request, question.output, patience, keep=keep, lost=lost)
+        outcome = await self._attempts.make(
+            provider, request, asking.question.output, patience, begin=begin, keep=keep, lost=lost
+        )
         attempt = outcome.attempt
-        reply.attempts.append(attempt)
+        asking.reply.attempts.append(attempt)
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         return outcome
 
-    async def _keep(self, store: AnswerStore, key: str, question: Question, outcome: Outcome) -> None:
-        """Writes what came of a call to the store: a good answer, or a line of the ledger."""
-        attempt = outcome.attempt
-        if outcome.error is None and outcome.text is not None:
-            payer = self._payer(question)
-            stored = StoredAnswer(
-                key=key,
-                model=attempt.model,
-                text=outcome.text,
-                dimension=question.dimension,
-                payer=payer,
-                paid=attempt,
-            )
-            await store.put(stored)
-        elif attempt.sent:
-            await store.record(key, question.dimension, attempt)
+    def _line(self, question: Question, request: Request, key: str | None) -> _Line | None:
+        """The line of the ledger for the next try of a request; None where there is no store."""
+        if self._store is None or key is None:
+            return None
+        parts = part_digests(request, *self._answered_by(question, request))
+        return _Line(self._store, Asked(key=key, model=request.model.spec, payer=self._payer(question), parts=parts))
 
     def _record_soon(self, record: Coroutine[Any, Any, None]) -> None:
         """Enters a cancelled call into the ledger, for which the cancelled task cannot wait."""
@@ -340,8 +338,27 @@ class Caller:
         )
 
     def _key(self, question: Question, request: Request) -> str:
+        return answer_key(request, *self._answered_by(question, request))
+
+    def _answered_by(self, question: Question, request: Request) -> tuple[str | None, str | None]:
+        """The server that is asked, and the output as it is asked for, as text."""
         wire = self._clients.output(question.output, request.model)
-        return answer_key(request, self._clients.endpoint(request.model), None if wire is None else wire.text)
+        return self._clients.endpoint(request.model), None if wire is None else wire.text
+
+
+@dataclass(slots=True)
+class _Line:
+    """A call's line in the ledger."""
+
+    store: AnswerStore
+    asked: Asked
+    number: int = 0
+
+    def begin(self) -> None:
+        self.number = self.store.begin(self.asked)
+
+    async def end(self, attempt: Attempt, answer: str | None = None) -> None:
+        await self.store.end(self.number, self.asked, attempt, answer)
 
 
 @dataclass(slots=True)

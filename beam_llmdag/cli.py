@@ -12,9 +12,10 @@ from pathlib import Path
 import beam_llmdag
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
+from beam_llmdag.ledger import LedgerTotal, clear_store, read_totals, why_asked
 from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.run_config import DEFAULT_STORE
-from beam_llmdag.sqlite_store import clear_store, read_totals
+from beam_llmdag.usage import TOKEN_KINDS
 from beam_llmdag.yaml.file_model import dag_file_schema
 
 __all__ = ["main"]
@@ -53,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(verb=_schema)
     store = verbs.add_parser("store", help="what an answer store holds and what it cost")
     store.add_argument("path", nargs="?", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
+    store.add_argument(
+        "--why",
+        nargs=2,
+        metavar=("DIMENSION", "ITEM"),
+        help="what differs between the last call of a dimension about an item and the nearest answer; "
+        'the item is "" for a global',
+    )
     store.add_argument("--clear", action="store_true", help="forget the answers; the ledger of what was paid stays")
     store.set_defaults(verb=_store)
     return parser
@@ -93,10 +101,28 @@ def _schema(_: argparse.Namespace) -> int:
 def _store(arguments: argparse.Namespace) -> int:
     if arguments.clear:
         print(f"{clear_store(arguments.path)} answers forgotten")
-        return 0
-    totals = read_totals(arguments.path)
-    print(f"{'model':40} {'answers':>9} {'calls':>9} {'unpriced':>9} {'cost $':>12}")
-    for total in totals:
-        cost = total.cost_nano_usd / 1e9
-        print(f"{total.model:40} {total.answers:>9,} {total.calls:>9,} {total.unpriced_calls:>9,} {cost:>12.6f}")
+    elif arguments.why is not None:
+        print(why_asked(arguments.path, *arguments.why))
+    else:
+        _show_totals(read_totals(arguments.path))
     return 0
+
+
+def _show_totals(totals: Sequence[LedgerTotal]) -> None:
+    kinds = [kind.removesuffix("_tokens") for kind in TOKEN_KINDS]
+    columns = ["answers", "calls", "in_flight", "unpriced", *kinds]
+    print(_line("model", columns, "cost $"))
+    for total in totals:
+        counts = (total.answers, total.calls, total.in_flight, total.unpriced_calls, *total.usage.counts())
+        print(_line(total.model, [f"{count:,}" for count in counts], f"{total.cost_nano_usd / 1e9:.6f}"))
+    unknown = sum(total.in_flight + total.unpriced_calls for total in totals)
+    if unknown:
+        print(f"the cost is a lower bound: that of {unknown} calls is unknown (unpriced, in flight, or lost in a kill)")
+
+
+def _line(model: str, columns: Sequence[str], cost: str) -> str:
+    return f"{model:40} {' '.join(f'{column:>14}' for column in columns)} {cost:>12}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -7,83 +7,92 @@ and the thread asks for Python's lock a few times per commit and not per row.
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
+import logging
 import queue
+import random
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from beam_llmdag.json_data import clean_json
+from beam_llmdag.errors import ERROR_CLASSES
 from beam_llmdag.result import Attempt
-from beam_llmdag.store import StoredAnswer, StoreError
+from beam_llmdag.sqlite_file import open_file, store_error
+from beam_llmdag.store import Asked, Found, Payer, StoredAnswer, StoreError
 from beam_llmdag.text import clean_text
-from beam_llmdag.usage import Usage
+from beam_llmdag.usage import TOKEN_KINDS, Usage
 
-__all__ = ["LedgerTotal", "SqliteStore", "clear_store", "read_totals"]
+__all__ = ["SqliteStore"]
 
-T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
-_TOKENS = tuple(field.name for field in fields(Usage))
-_BUSY_SECONDS = 60.0
-_LAYOUT = 2
-_MOST_ROWS = 1000  # of one statement: 11 values each stay below SQLite's limit of 32,766
-_SCHEMA = (
-    """CREATE TABLE answers (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, dimension TEXT NOT NULL,
-    payer TEXT NOT NULL, paid TEXT NOT NULL,
-    stored_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
-    """CREATE TABLE ledger (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, dimension TEXT NOT NULL, model TEXT NOT NULL, error_class TEXT,
-    input_tokens INTEGER, output_tokens INTEGER, cache_read_tokens INTEGER, cache_write_tokens INTEGER,
-    reasoning_tokens INTEGER, cost_nano_usd INTEGER,
-    recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))""",
-    f"PRAGMA user_version = {_LAYOUT}",
-)
-_ANSWERS = "INSERT OR REPLACE INTO answers (key, model, text, dimension, payer, paid) VALUES "
-_LINES = (
-    "INSERT INTO ledger (key, dimension, model, error_class, input_tokens, output_tokens, cache_read_tokens, "
-    "cache_write_tokens, reasoning_tokens, cost_nano_usd) VALUES "
-)
-_TOTALS = (
-    "SELECT model, count(*), sum(cost_nano_usd IS NULL), coalesce(sum(cost_nano_usd), 0), "
-    "(SELECT count(*) FROM answers WHERE answers.model = ledger.model) FROM ledger GROUP BY model ORDER BY model"
-)
+_MOST_ROWS = 1000  # of one statement: 23 values each stay below SQLite's limit of 32,766
+_TEXT = (str,)
+_TEXT_OR_NONE = (str, type(None))
+_COUNT_OR_NONE = (int, type(None))
+_COLUMNS: dict[str, tuple[type, ...]] = {
+    "key": _TEXT,
+    "run_id": _TEXT,
+    "dimension": _TEXT,
+    "subject": _TEXT,
+    "model": _TEXT,
+    "parts": _TEXT,
+    "answer": _TEXT_OR_NONE,
+    "error_class": _TEXT_OR_NONE,
+    "message": _TEXT_OR_NONE,
+    "http_status": _COUNT_OR_NONE,
+    "request_id": _TEXT_OR_NONE,
+    **dict.fromkeys(TOKEN_KINDS, _COUNT_OR_NONE),
+    "cost_nano_usd": _COUNT_OR_NONE,
+    "latency_seconds": (float,),
+    "waited_seconds": (float,),
+    "raw_answer": _TEXT_OR_NONE,
+    "prompt": _TEXT_OR_NONE,
+}
+"""Column -> what it holds, where nobody has been at the file by hand."""
+
+_LINES = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES "
+_SENT = "INSERT INTO in_flight (id, run_id, dimension, subject, model) VALUES "
+_FIND = f"SELECT {', '.join(_COLUMNS)}, coalesce(owner, dimension), id FROM calls WHERE key IN (%s) ORDER BY id DESC"
+
+_Line = tuple[Any, ...]
+"""The values of `_COLUMNS`."""
 
 
 class SqliteStore:
     """`AnswerStore` in a file on a local disk.
 
     Args:
-        path: the file; made, with its folder, when the first answer is looked up.
+        path: the file; made, with its folder, when the first answer is looked up, both for their owner alone.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._thread: _StoreThread | None = None
+        self._numbers = itertools.count(random.SystemRandom().getrandbits(38) << 24)  # no other process has the same
 
-    async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
+    async def find(self, keys: Sequence[str], payer: Payer) -> Found:
         """See `AnswerStore`."""
-        found: list[StoredAnswer] = await self._done(keys=keys)
+        found: Found = await self._done(keys=keys, payer=Payer(*map(clean_text, payer)))
         return found
 
-    async def put(self, answer: StoredAnswer) -> None:
+    def begin(self, asked: Asked) -> int:
+        """See `AnswerStore`. Nobody waits for it: it is written while the request is on its way."""
+        number = next(self._numbers)
+        self._thread_here().jobs.put(_Job(sent=(number, *map(clean_text, asked.payer), asked.model)))
+        return number
+
+    async def end(self, number: int, asked: Asked, attempt: Attempt, answer: str | None = None) -> None:
         """See `AnswerStore`. It outlives a kill of the process, not a loss of power."""
-        paid = clean_json(_paid_values(answer.paid)).decode()
-        row = (answer.key, answer.model, clean_text(answer.text), answer.dimension, clean_text(answer.payer), paid)
-        await self._done(answer=row, line=_ledger_line(answer.key, answer.dimension, answer.paid))
+        await self._done(ended=number, line=_line(asked, attempt, answer) if attempt.sent else None)
 
     async def adopt(self, key: str, dimension: str) -> None:
         """See `AnswerStore`."""
         await self._done(adopted=(dimension, key))
-
-    async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
-        """See `AnswerStore`."""
-        await self._done(line=_ledger_line(key, dimension, attempt))
 
     async def aclose(self) -> None:
         """Finishes what is being written and closes the file; the next use opens it again."""
@@ -92,24 +101,29 @@ class SqliteStore:
             await asyncio.to_thread(thread.stop)
 
     async def _done(self, **job: Any) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._thread_here().jobs.put(_Job(done=done, **job))
+        return await done
+
+    def _thread_here(self) -> _StoreThread:
         loop = asyncio.get_running_loop()
         if self._thread is None or self._thread.loop is not loop:
             if self._thread is not None:
                 self._thread.stop()  # its loop has ended without aclose()
             self._thread = _StoreThread(self.path, loop)
-        done = loop.create_future()
-        self._thread.jobs.put(_Job(done=done, **job))
-        return await done
+        return self._thread
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Job:
-    """What a call waits for: keys to be looked up, or rows to be written."""
+    """What is to be done: keys to be looked up, or rows to be written; and who waits for it, if anybody does."""
 
-    done: asyncio.Future[Any]
+    done: asyncio.Future[Any] | None = None
     keys: Sequence[str] = ()
-    answer: tuple[str, ...] | None = None
-    line: tuple[str | int | None, ...] | None = None
+    payer: Payer | None = None
+    sent: tuple[int | str, ...] | None = None
+    ended: int | None = None
+    line: _Line | None = None
     adopted: tuple[str, str] | None = None
 
 
@@ -120,6 +134,7 @@ class _StoreThread:
         self.loop = loop
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._path = path
+        self._warned = False
         self._thread = threading.Thread(target=self._serve, name="llmdag-store", daemon=True)
         self._thread.start()
 
@@ -133,12 +148,12 @@ class _StoreThread:
         running = True
         while running:
             jobs, running = self._waiting_jobs()
-            outcome: list[Any] | StoreError
+            outcome: list[Found] | StoreError
             try:
                 connection = connection or _opened(self._path)
-                outcome = _run_jobs(connection, jobs)
+                outcome = self._run(connection, jobs)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-                outcome = _store_error(self._path, error)
+                outcome = store_error(self._path, error)
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 self.loop.call_soon_threadsafe(_tell, jobs, outcome)
         if connection is not None:
@@ -151,24 +166,50 @@ class _StoreThread:
                 waiting.append(self.jobs.get_nowait())
         return [job for job in waiting if job is not None], None not in waiting
 
+    def _run(self, connection: sqlite3.Connection, jobs: list[_Job]) -> list[Found]:
+        """Writes what is to be written in one transaction, and says what each job was looking for."""
+        _write(connection, jobs)
+        lines = _select(connection, list({key for job in jobs for key in job.keys}))
+        if lines.unreadable and not self._warned:
+            self._warned = True
+            _log.warning(
+                "answer store %s: a row that cannot be read is no answer; what it was an answer to is asked again",
+                self._path,
+            )
+        return [lines.found(job.keys, job.payer) for job in jobs]
 
-def _run_jobs(connection: sqlite3.Connection, jobs: list[_Job]) -> list[list[StoredAnswer]]:
-    """Writes what is to be written in one transaction, and says what each job was looking for."""
-    answers = [job.answer for job in jobs if job.answer is not None]
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = open_file(path)
+    connection.text_factory = _text
+    return connection
+
+
+def _text(raw: bytes) -> str | bytes:
+    """A text column; bytes where it holds no UTF-8, which would else cost all rows of the statement."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw
+
+
+def _write(connection: sqlite3.Connection, jobs: Iterable[_Job]) -> None:
+    sent = {job.sent[0]: job.sent for job in jobs if job.sent is not None}
+    ended = [job.ended for job in jobs if job.ended is not None and sent.pop(job.ended, None) is None]
     lines = [job.line for job in jobs if job.line is not None]
     adopted = [job.adopted for job in jobs if job.adopted is not None]
-    if lines or adopted:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _insert(connection, _ANSWERS, answers)
-            _insert(connection, _LINES, lines)
-            connection.executemany("UPDATE answers SET dimension = ? WHERE key = ?", adopted)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-    found = _select(connection, list({key for job in jobs for key in job.keys}))
-    return [[found[key] for key in job.keys if key in found] for job in jobs]
+    if not (sent or ended or lines or adopted):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _insert(connection, _LINES, lines)
+        _insert(connection, _SENT, list(sent.values()))
+        connection.executemany("DELETE FROM in_flight WHERE id = ?", ((number,) for number in ended))
+        connection.executemany("UPDATE calls SET owner = ? WHERE key = ? AND answer IS NOT NULL", adopted)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -178,160 +219,114 @@ def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple
         connection.execute(statement + ", ".join([places] * len(some)), [value for row in some for value in row])
 
 
-def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, StoredAnswer]:
-    found: dict[str, StoredAnswer] = {}
+@dataclass(slots=True)
+class _Lines:
+    """Lines of the ledger, as they were looked up.
+
+    Attributes:
+        answers: key -> the newest answer.
+        paid: key -> payer, number and line of each call.
+        unreadable: whether there are rows that nobody can read, and no newer answer in their place.
+    """
+
+    answers: dict[str, StoredAnswer] = field(default_factory=dict)
+    paid: dict[str, list[tuple[Payer, int, _Line]]] = field(default_factory=dict)
+    unreadable: bool = False
+
+    def add(self, line: _Line, owner: Any, number: int) -> None:
+        """Enters a line that is older than all before it with its key."""
+        key, run_id, dimension, subject, model, _, answer, *_ = line
+        if not _is_readable(line) or not isinstance(owner, str):
+            self.unreadable = self.unreadable or key not in self.answers
+            return
+        self.paid.setdefault(key, []).append((Payer(run_id, dimension, subject), number, line))
+        if answer is not None and key not in self.answers:
+            self.answers[key] = StoredAnswer(key=key, model=model, text=answer, dimension=owner)
+
+    def found(self, keys: Sequence[str], payer: Payer | None) -> Found:
+        """What there is for these keys, and what `payer` paid for them, in the order in which that was."""
+        mine = {
+            number: line
+            for key in keys
+            for who, number, line in self.paid.get(key, ())
+            if payer is not None and who == payer
+        }
+        answers = [self.answers[key] for key in keys if key in self.answers]
+        return Found(answers, [_attempt(mine[number]) for number in sorted(mine)])
+
+
+def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> _Lines:
+    lines = _Lines()
     for start in range(0, len(keys), _MOST_ROWS):
         some = keys[start : start + _MOST_ROWS]
-        statement = (
-            f"SELECT key, model, text, dimension, payer, paid FROM answers WHERE key IN ({', '.join('?' * len(some))})"
-        )
-        for key, model, text, dimension, payer, paid in connection.execute(statement, some):
-            attempt = _paid_attempt(model, json.loads(paid))
-            found[key] = StoredAnswer(key=key, model=model, text=text, dimension=dimension, payer=payer, paid=attempt)
-    return found
+        rows = connection.execute(_FIND % ", ".join("?" * len(some)), some)
+        for *line, owner, number in rows:
+            lines.add(tuple(line), owner, number)
+    return lines
 
 
-def _paid_values(attempt: Attempt) -> list[Any]:
+def _is_readable(line: _Line) -> bool:
+    """Whether a line is one that this package may have written."""
+    if not all(map(isinstance, line, _COLUMNS.values())):
+        return False
+    known = dict(zip(_COLUMNS, line, strict=True))
+    counts = (known[name] for name in (*TOKEN_KINDS, "cost_nano_usd"))
+    error_class = known["error_class"]
+    return (
+        ":" in known["model"]
+        and (error_class is None or error_class in ERROR_CLASSES)
+        and all(count is None or count >= 0 for count in counts)
+    )
+
+
+def _line(asked: Asked, attempt: Attempt, answer: str | None) -> _Line:
     usage = attempt.usage
-    return [attempt.request_id, attempt.cost_nano_usd, None if usage is None else [getattr(usage, n) for n in _TOKENS]]
+    return (
+        asked.key,
+        *map(clean_text, asked.payer),
+        asked.model,
+        asked.parts,
+        _clean(answer),
+        attempt.error_class,
+        _clean(attempt.message),
+        attempt.http_status,
+        _clean(attempt.request_id),
+        *((None,) * len(TOKEN_KINDS) if usage is None else usage.counts()),
+        attempt.cost_nano_usd,
+        attempt.latency_seconds,
+        attempt.waited_seconds,
+        attempt.raw_answer,
+        attempt.prompt,
+    )
 
 
-def _paid_attempt(model: str, values: list[Any]) -> Attempt:
-    request_id, cost, tokens = values
-    usage = None if tokens is None else Usage(**dict(zip(_TOKENS, tokens, strict=True)))
-    return Attempt(model=model, request_id=request_id, usage=usage, cost_nano_usd=cost)
+def _attempt(line: _Line) -> Attempt:
+    known = dict(zip(_COLUMNS, line, strict=True))
+    counts = [known[kind] for kind in TOKEN_KINDS]
+    return Attempt(
+        model=known["model"],
+        error_class=known["error_class"],
+        message=known["message"],
+        http_status=known["http_status"],
+        request_id=known["request_id"],
+        usage=None if None in counts else Usage.of(counts),
+        cost_nano_usd=known["cost_nano_usd"],
+        raw_answer=known["raw_answer"],
+        prompt=known["prompt"],
+        latency_seconds=known["latency_seconds"],
+        waited_seconds=known["waited_seconds"],
+    )
 
 
-def _tell(jobs: list[_Job], outcome: list[Any] | StoreError) -> None:
+def _clean(text: str | None) -> str | None:
+    return None if text is None else clean_text(text)
+
+
+def _tell(jobs: list[_Job], outcome: list[Found] | StoreError) -> None:
     for index, job in enumerate(jobs):
-        if job.done.done():
-            continue  # the call that waited was cancelled
+        if job.done is None or job.done.done():
+            continue  # nobody waits, or no longer: the call was cancelled
         if isinstance(outcome, StoreError):
             job.done.set_exception(outcome)
         else:
             job.done.set_result(outcome[index])
-
-
-def _ledger_line(key: str, dimension: str, attempt: Attempt) -> tuple[str | int | None, ...]:
-    usage = attempt.usage
-    tokens: tuple[int | None, ...] = (None,) * 5
-    if usage is not None:
-        tokens = (
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-        )
-    return (key, dimension, attempt.model, attempt.error_class, *tokens, attempt.cost_nano_usd)
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to the store at `path`, which is made if there is none.
-
-    Raises:
-        StoreError: the file has another layout.
-        OSError, sqlite3.Error: it cannot be opened, or is something else.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        _when_free(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-        connection.execute("PRAGMA synchronous = NORMAL")  # a commit survives kill -9, not a power cut
-        connection.execute("BEGIN IMMEDIATE")
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-        for statement in _SCHEMA if empty else ():
-            connection.execute(statement)
-        connection.execute("COMMIT")
-        _check_layout(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _when_free(action: Callable[[], T]) -> T:
-    """Does what SQLite refuses without waiting while another process has the file: the change to a write-ahead log."""
-    end = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return action()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-
-
-def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    if layout != _LAYOUT:
-        raise StoreError(
-            f"answer store {path} has layout {layout}, this version has {_LAYOUT}: move it away, or name another file"
-        )
-
-
-def _store_error(path: Path, error: Exception) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    told = str(error) if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {error}"
-    return StoreError(f"answer store {path}: {told}; repair it or move it away, name another file, or use store=False")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerTotal:
-    """What was paid for one model.
-
-    Attributes:
-        model: `"provider:name"`.
-        calls: attempts in the ledger.
-        unpriced_calls: those whose cost is not known.
-        cost_nano_usd: nano-dollars of the others.
-        answers: good answers that are kept.
-    """
-
-    model: str
-    calls: int
-    unpriced_calls: int
-    cost_nano_usd: int
-    answers: int
-
-
-def read_totals(path: str | Path) -> list[LedgerTotal]:
-    """Totals of a store's file by model, ordered by name.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        StoreError: it is no store.
-    """
-    return [
-        LedgerTotal(model=model, calls=calls, unpriced_calls=unpriced, cost_nano_usd=cost, answers=answers)
-        for model, calls, unpriced, cost, answers in _with_file(
-            Path(path), lambda connection: connection.execute(_TOTALS).fetchall()
-        )
-    ]
-
-
-def clear_store(path: str | Path) -> int:
-    """Forgets all answers of a store's file; the ledger stays, since the money is spent.
-
-    Returns:
-        How many answers there were.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        StoreError: it is no store.
-    """
-    return _with_file(Path(path), lambda connection: connection.execute("DELETE FROM answers").rowcount)
-
-
-def _with_file(path: Path, action: Callable[[sqlite3.Connection], T]) -> T:
-    if not path.exists():
-        raise FileNotFoundError(f"no answer store at {path}")
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        _check_layout(connection, path)
-        return action(connection)
-    except sqlite3.Error as error:
-        raise _store_error(path, error) from None
-    finally:
-        connection.close()

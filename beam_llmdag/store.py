@@ -10,14 +10,24 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.json_data import clean_json
 from beam_llmdag.model import Image, Message, Request
 from beam_llmdag.result import Attempt
 
-__all__ = ["AnswerStore", "StoreError", "StoredAnswer", "answer_key", "own_key"]
+__all__ = [
+    "AnswerStore",
+    "Asked",
+    "Found",
+    "Payer",
+    "StoreError",
+    "StoredAnswer",
+    "answer_key",
+    "own_key",
+    "part_digests",
+]
 
 
 class StoreError(LLMDagError, RuntimeError):
@@ -35,17 +45,50 @@ class StoredAnswer:
         key: see `answer_key`.
         model: `"provider:name"` that gave it.
         text: the answer as the model wrote it; it is validated again when it is read.
-        dimension: the dimension that it was paid for.
-        payer: the run, dimension and item that it was paid for.
-        paid: the attempt that brought it.
+        dimension: the dimension whose answer it is.
     """
 
     key: str
     model: str
     text: str
     dimension: str
-    payer: str
-    paid: Attempt
+
+
+class Payer(NamedTuple):
+    """For whom a call was paid: a run, one of its dimensions, and the item or group."""
+
+    run_id: str
+    dimension: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the ledger says of a call, whatever comes of it.
+
+    Attributes:
+        key: see `answer_key`.
+        model: `"provider:name"` that is asked.
+        payer: for whom.
+        parts: see `part_digests`.
+    """
+
+    key: str
+    model: str
+    payer: Payer
+    parts: str
+
+
+class Found(NamedTuple):
+    """What a store has for some keys.
+
+    Attributes:
+        answers: the answers there are, in the order of the keys.
+        paid: every call that the payer has paid for under these keys, good or not, in order.
+    """
+
+    answers: list[StoredAnswer]
+    paid: list[Attempt]
 
 
 class AnswerStore(Protocol):
@@ -54,17 +97,28 @@ class AnswerStore(Protocol):
     Its methods raise `StoreError`, and nothing else.
     """
 
-    async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
-        """The answers there are for `keys`, in the order of the keys."""
+    async def find(self, keys: Sequence[str], payer: Payer) -> Found:
+        """What there is for `keys`."""
 
-    async def put(self, answer: StoredAnswer) -> None:
-        """Keeps an answer and enters the attempt that brought it into the ledger; both are safe when this returns."""
+    def begin(self, asked: Asked) -> int:
+        """Enters a call that is sent now into the ledger: should the process die, somebody may be billed for it.
+
+        Returns:
+            Its number, for `end`.
+        """
+
+    async def end(self, number: int, asked: Asked, attempt: Attempt, answer: str | None = None) -> None:
+        """Enters what came of a call, unless it was not sent after all; it is safe when this returns.
+
+        Args:
+            number: see `begin`.
+            asked: the same as there.
+            attempt: what came of it.
+            answer: its text, which is kept, if it was good.
+        """
 
     async def adopt(self, key: str, dimension: str) -> None:
         """Makes the answer for `key` that of another dimension; nothing is paid for."""
-
-    async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
-        """Enters an attempt that brought no answer into the ledger: it was paid for, too."""
 
     async def aclose(self) -> None:
         """Finishes what is being written."""
@@ -81,26 +135,36 @@ def answer_key(request: Request, endpoint: str | None, output: str | None) -> st
         endpoint: the server it goes to, None for the vendor's own.
         output: the schema in `request.output` as JSON text; a parameter because it is the same for many requests.
     """
-    model = request.model
-    parts = [
-        model.spec,
-        endpoint,
-        None if model.temperature is None else float(model.temperature),
-        model.max_tokens,
-        model.effort,
-        json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "{}",
-        request.system,
-        [_message_parts(message) for message in request.messages],
-        output,
-        request.output is not None and request.output.native,
-        *([request.sample] if request.sample else []),
-    ]
-    return hashlib.sha256(clean_json(parts)).hexdigest()
+    return hashlib.sha256(clean_json([*_parts(request, endpoint, output).values()])).hexdigest()
+
+
+def part_digests(request: Request, endpoint: str | None, output: str | None) -> str:
+    """Short digests of what is in `answer_key`, by name, as JSON text: they tell what differs between two keys."""
+    parts = _parts(request, endpoint, output)
+    return json.dumps({name: hashlib.sha256(clean_json([part])).hexdigest()[:12] for name, part in parts.items()})
 
 
 def own_key(key: str, dimension: str) -> str:
     """The key under which a dimension keeps its own answer where another dimension of the dag asked the same before."""
     return hashlib.sha256(f"{key} {dimension}".encode()).hexdigest()
+
+
+def _parts(request: Request, endpoint: str | None, output: str | None) -> dict[str, Any]:
+    model = request.model
+    return {
+        "model": model.spec,
+        "server": endpoint,
+        "parameters": [
+            None if model.temperature is None else float(model.temperature),
+            model.max_tokens,
+            model.effort,
+            json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "{}",
+        ],
+        "system text": request.system,
+        "messages": [_message_parts(message) for message in request.messages],
+        "output schema": [output, request.output is not None and request.output.native],
+        "number of the sample": request.sample,
+    }
 
 
 def _message_parts(message: Message) -> list[Any]:

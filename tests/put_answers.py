@@ -7,10 +7,19 @@ import sys
 
 from beam_llmdag.result import Attempt
 from beam_llmdag.sqlite_store import SqliteStore
-from beam_llmdag.store import StoredAnswer
+from beam_llmdag.store import Asked, Payer
 from beam_llmdag.usage import Usage
 
 PAID = Attempt(model="m:x", usage=Usage(input_tokens=1, output_tokens=2), cost_nano_usd=3)
+PAYER = Payer("r", "d", "i")
+
+
+async def enter(
+    store: SqliteStore, key: str, answer: str | None = None, attempt: Attempt = PAID, payer: Payer = PAYER
+) -> None:
+    """Enters a call that has begun and ended."""
+    asked = Asked(key=key, model=attempt.model, payer=payer, parts="{}")
+    await store.end(store.begin(asked), asked, attempt, answer)
 
 
 async def main(path: str, name: str, count: int) -> None:
@@ -18,7 +27,7 @@ async def main(path: str, name: str, count: int) -> None:
 
     async def put(number: int) -> None:
         key = f"{name}-{number}"
-        await store.put(StoredAnswer(key=key, model="m:x", text=f"answer {key}", dimension="d", payer="r", paid=PAID))
+        await enter(store, key, f"answer {key}")
         print(key, flush=True)
 
     for start in range(0, count, 20):

@@ -11,10 +11,12 @@ import pytest
 from beam_llmdag import Dag
 from beam_llmdag.cli import main
 from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.usage import TOKEN_KINDS
 
 DAG = """
 from beam_llmdag import Dag
 from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.usage import TOKEN_KINDS
 
 dag = Dag("little", model="scripted:any", providers={"scripted": ScriptedProvider(["fine"])})
 
@@ -78,9 +80,11 @@ def test_what_cannot_be_shown_is_an_error_that_names_it(
 
 def test_store_tells_what_was_paid(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", str(store)]) == 0
-    head, line = capsys.readouterr().out.splitlines()
-    assert head.split() == ["model", "answers", "calls", "unpriced", "cost", "$"]
-    assert line.split()[:4] == ["scripted:any", "1", "1", "1"]
+    head, line, note = capsys.readouterr().out.splitlines()
+    kinds = [kind.removesuffix("_tokens") for kind in TOKEN_KINDS]
+    assert head.split() == ["model", "answers", "calls", "in_flight", "unpriced", *kinds, "cost", "$"]
+    assert line.split()[:5] == ["scripted:any", "1", "1", "0", "1"]
+    assert note.startswith("the cost is a lower bound: that of 1 calls is unknown")
 
 
 def test_a_cleared_store_keeps_its_ledger(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from beam_llmdag.model import Request
 from beam_llmdag.pane import PaneWalk
 from beam_llmdag.plan import make_plan
 from beam_llmdag.result import Attempt, Row
-from beam_llmdag.store import AnswerStore, StoredAnswer, StoreError
+from beam_llmdag.store import AnswerStore, Asked, Found, Payer, StoreError
 
 
 def paned(dag: Dag, *rows: Row, store: AnswerStore | None = None) -> PaneWalk:
@@ -29,18 +29,18 @@ class FullStore:
     def __init__(self) -> None:
         self.answers = 0
 
-    async def find(self, keys: Sequence[str]) -> list[StoredAnswer]:
-        return []
+    async def find(self, keys: Sequence[str], payer: Payer) -> Found:
+        return Found([], [])
 
-    async def put(self, answer: StoredAnswer) -> None:
+    def begin(self, asked: Asked) -> int:
+        return 0
+
+    async def end(self, number: int, asked: Asked, attempt: Attempt, answer: str | None = None) -> None:
         self.answers += 1
         if self.answers > 1:
             raise StoreError("the disk is full")
 
     async def adopt(self, key: str, dimension: str) -> None:
-        raise NotImplementedError
-
-    async def record(self, key: str, dimension: str, attempt: Attempt) -> None:
         raise NotImplementedError
 
     async def aclose(self) -> None:

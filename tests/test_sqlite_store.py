@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from put_answers import PAID
+from put_answers import PAID, PAYER, enter
 
+from beam_llmdag.ledger import LedgerTotal, clear_store, read_totals
 from beam_llmdag.result import Attempt
-from beam_llmdag.sqlite_store import LedgerTotal, SqliteStore, clear_store, read_totals
+from beam_llmdag.sqlite_store import SqliteStore
 from beam_llmdag.store import StoredAnswer, StoreError
 from beam_llmdag.usage import Usage
 
@@ -21,7 +22,7 @@ def path(tmp_path):
 
 
 def answer(key, text="yes", model="m:x"):
-    return StoredAnswer(key=key, model=model, text=text, dimension="d", payer="r", paid=PAID)
+    return StoredAnswer(key=key, model=model, text=text, dimension="d")
 
 
 def with_store(path, use):
@@ -38,13 +39,21 @@ def with_store(path, use):
 
 
 def find(path, *keys):
-    return with_store(path, lambda store: store.find(keys))
+    return with_store(path, lambda store: store.find(keys, PAYER)).answers
+
+
+async def put_one(store, one):
+    await enter(store, one.key, one.text)
+
+
+async def find_one(store, key="k"):
+    return (await store.find([key], PAYER)).answers
 
 
 def put(path, *answers):
     async def use(store):
         for one in answers:
-            await store.put(one)
+            await put_one(store, one)
 
     with_store(path, use)
 
@@ -93,8 +102,8 @@ def test_half_a_surrogate_pair_does_not_stop_the_store(path):
 
 def test_more_answers_than_one_statement_holds_are_written_together(path):
     async def use(store):
-        await asyncio.gather(*(store.put(answer(f"k{n}", str(n))) for n in range(5000)))
-        return await store.find([f"k{n}" for n in range(5000)])
+        await asyncio.gather(*(put_one(store, answer(f"k{n}", str(n))) for n in range(5000)))
+        return (await store.find([f"k{n}" for n in range(5000)], PAYER)).answers
 
     found = with_store(path, use)
     assert [one.text for one in found] == [str(n) for n in range(5000)]
@@ -104,8 +113,8 @@ def test_many_puts_share_commits(path):
     """Each commit writes at least one page, so the write-ahead log counts them."""
 
     async def use(store):
-        await store.find(["k"])
-        await asyncio.gather(*(store.put(answer(f"k{n}")) for n in range(500)))
+        await find_one(store)
+        await asyncio.gather(*(put_one(store, answer(f"k{n}")) for n in range(500)))
         return Path(f"{path}-wal").stat().st_size // 4096
 
     assert with_store(path, use) < 250
@@ -113,9 +122,9 @@ def test_many_puts_share_commits(path):
 
 def test_a_put_that_returned_is_in_the_file_while_the_store_is_open(path):
     async def use(store):
-        await store.put(answer("k", "kept"))
+        await put_one(store, answer("k", "kept"))
         connection = sqlite3.connect(path)
-        found = connection.execute("SELECT key, text FROM answers").fetchall()
+        found = connection.execute("SELECT key, answer FROM calls").fetchall()
         connection.close()
         return found
 
@@ -124,31 +133,31 @@ def test_a_put_that_returned_is_in_the_file_while_the_store_is_open(path):
 
 def test_a_cancelled_waiter_does_no_harm_and_its_answer_is_kept(path):
     async def use(store):
-        await store.find(["k"])
-        tasks = [asyncio.create_task(store.put(answer(f"k{n}"))) for n in range(10)]
+        await find_one(store)
+        tasks = [asyncio.create_task(put_one(store, answer(f"k{n}"))) for n in range(10)]
         await asyncio.sleep(0)  # all have asked
         tasks[3].cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        found = await store.find([f"k{n}" for n in range(10)])
-        return [type(one).__name__ for one in ended].count("CancelledError"), len(found)
+        found = await store.find([f"k{n}" for n in range(10)], PAYER)
+        return [type(one).__name__ for one in ended].count("CancelledError"), len(found.answers)
 
     assert with_store(path, use) == (1, 10)
 
 
 def test_a_closed_store_opens_again(path):
     async def use(store):
-        await store.put(answer("k"))
+        await put_one(store, answer("k"))
         await store.aclose()
         await store.aclose()
-        return await store.find(["k"])
+        return await find_one(store)
 
     assert with_store(path, use) == [answer("k")]
 
 
 def test_a_store_works_while_it_is_being_closed(path):
     async def use(store):
-        await store.put(answer("k"))
-        _, *found = await asyncio.gather(store.aclose(), *(store.find(["k"]) for _ in range(50)))
+        await put_one(store, answer("k"))
+        _, *found = await asyncio.gather(store.aclose(), *(find_one(store) for _ in range(50)))
         return found
 
     assert with_store(path, use) == [[answer("k")]] * 50
@@ -156,19 +165,19 @@ def test_a_store_works_while_it_is_being_closed(path):
 
 def test_a_store_works_on_the_next_loop_when_nobody_closed_it(path):
     store = SqliteStore(path)
-    asyncio.run(store.put(answer("k")))
-    assert asyncio.run(store.find(["k"])) == [answer("k")]
+    asyncio.run(put_one(store, answer("k")))
+    assert asyncio.run(find_one(store)) == [answer("k")]
     asyncio.run(store.aclose())
 
 
 def test_a_loop_that_ended_while_it_waited_does_not_stop_the_thread(path):
     async def leave(store):
-        asyncio.get_running_loop().create_task(store.put(answer("k")))
+        asyncio.get_running_loop().create_task(put_one(store, answer("k")))
         await asyncio.sleep(0)
 
     store = SqliteStore(path)
     asyncio.run(leave(store))
-    assert asyncio.run(store.find(["k"])) == [answer("k")]
+    assert asyncio.run(find_one(store)) == [answer("k")]
     asyncio.run(store.aclose())
 
 
@@ -176,7 +185,8 @@ def test_processes_that_start_and_write_at_the_same_time_lose_nothing(path):
     names = [f"w{n}" for n in range(6)]
     writers = start_writers(path, names, 100)
     assert [writer.wait(60) for writer in writers] == [0] * 6
-    assert read_totals(path) == [LedgerTotal(model="m:x", calls=600, unpriced_calls=0, cost_nano_usd=1800, answers=600)]
+    [total] = read_totals(path)
+    assert (total.calls, total.in_flight, total.cost_nano_usd, total.answers) == (600, 0, 1800, 600)
 
 
 def test_what_was_written_before_a_kill_is_there_and_the_file_is_sound(path):
@@ -198,7 +208,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path):
-    with pytest.raises(StoreError, match=f"{tmp_path}: unable to open database file"):
+    with pytest.raises(StoreError, match=f"{tmp_path}: that is a folder"):
         find(tmp_path, "k")
 
 
@@ -237,10 +247,10 @@ def test_a_database_of_something_else_is_named_and_left_as_it_is(tmp_path):
 def test_after_an_error_the_store_goes_on_when_the_cause_is_gone(tmp_path):
     async def use(store):
         with pytest.raises(StoreError):
-            await store.find(["k"])
+            await find_one(store)
         (tmp_path / "file").unlink()
-        await store.put(answer("k"))
-        return await store.find(["k"])
+        await put_one(store, answer("k"))
+        return await find_one(store)
 
     (tmp_path / "file").write_text("")
     assert with_store(tmp_path / "file" / "answers.sqlite", use) == [answer("k")]
@@ -248,22 +258,29 @@ def test_after_an_error_the_store_goes_on_when_the_cause_is_gone(tmp_path):
 
 def test_the_ledger_sums_up_by_model_and_counts_the_unpriced(path):
     async def use(store):
-        await store.put(answer("k1"))
-        await store.record("k2", "d", Attempt(model="m:x", error_class="timeout"))
-        await store.record("k2", "e", Attempt(model="a:y", error_class="refused", usage=Usage(), cost_nano_usd=7))
+        await put_one(store, answer("k1"))
+        await enter(store, "k2", None, Attempt(model="m:x", error_class="timeout"))
+        await enter(store, "k2", None, Attempt(model="a:y", error_class="refused", usage=Usage(), cost_nano_usd=7))
 
     with_store(path, use)
     assert read_totals(path) == [
-        LedgerTotal(model="a:y", calls=1, unpriced_calls=0, cost_nano_usd=7, answers=0),
-        LedgerTotal(model="m:x", calls=2, unpriced_calls=1, cost_nano_usd=3, answers=1),
+        LedgerTotal(model="a:y", calls=1, cost_nano_usd=7),
+        LedgerTotal(model="m:x", calls=2, unpriced_calls=1, cost_nano_usd=3, usage=PAID.usage, answers=1),
     ]
+
+
+def test_an_answer_that_was_replaced_is_one_answer_and_two_calls(path):
+    put(path, answer("k", "one"), answer("k", "two"))
+    [total] = read_totals(path)
+    assert (total.calls, total.answers) == (2, 1)
+    assert clear_store(path) == 1
 
 
 def test_clearing_forgets_the_answers_and_keeps_the_ledger(path):
     put(path, answer("k1"), answer("k2"))
     assert clear_store(path) == 2
     assert find(path, "k1", "k2") == []
-    assert read_totals(path) == [LedgerTotal(model="m:x", calls=2, unpriced_calls=0, cost_nano_usd=6, answers=0)]
+    assert read_totals(path) == [LedgerTotal(model="m:x", calls=2, cost_nano_usd=6, usage=PAID.usage + PAID.usage)]
 
 
 @pytest.mark.parametrize("use", [read_totals, clear_store])

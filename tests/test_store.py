@@ -9,10 +9,11 @@ from calls import GOOD, LABEL, classes, eventually, failed, make_caller, questio
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag.call import Question
+from beam_llmdag.ledger import read_totals
 from beam_llmdag.model import Answer, Image, Message, Model
 from beam_llmdag.schema import Output
-from beam_llmdag.sqlite_store import SqliteStore, read_totals
-from beam_llmdag.store import StoreError
+from beam_llmdag.sqlite_store import SqliteStore
+from beam_llmdag.store import Found, StoreError
 from beam_llmdag.testing import ScriptedProvider
 
 
@@ -349,10 +350,13 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
     written = asyncio.Event()
 
     class SlowStore:
-        async def find(self, keys):
-            return []
+        async def find(self, keys, payer):
+            return Found([], [])
 
-        async def put(self, answer):
+        def begin(self, asked):
+            return 0
+
+        async def end(self, number, asked, attempt, answer=None):
             await written.wait()
 
     async def asking():
@@ -368,3 +372,13 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
         return sent_before, len(provider.requests)
 
     assert asyncio.run(asking()) == (2, 5)
+
+
+def test_a_stored_answer_of_null_is_served(path):
+    provider = ScriptedProvider(["null"])
+    asked = question(output=Output({"anyOf": [{"type": "integer"}, {"type": "null"}]}))
+    replies = [reply for _ in range(2) for reply in run(path, provider, asked)]
+    assert [(reply.error, reply.data, reply.store_hit) for reply in replies] == [
+        (None, None, False),
+        (None, None, True),
+    ]

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from beam_llmdag import Dag, Item, LLMDag, Model, Price
 from beam_llmdag.io.results import WriteResults
-from beam_llmdag.sqlite_store import read_totals
+from beam_llmdag.ledger import read_totals
 from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.item import Item
+from beam_llmdag.ledger import read_totals
 from beam_llmdag.model import Model
 from beam_llmdag.prices import Price
-from beam_llmdag.sqlite_store import read_totals
 from beam_llmdag.testing import FakeClock, Reply
 from beam_llmdag.usage import Usage
 
