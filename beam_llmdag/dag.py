@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from beam_llmdag import drawing, validation
-from beam_llmdag.dimension import ABSENT, RESERVED, Dimension, Function, OnMissing, Regroup, Scope, Step
+from beam_llmdag.dimension import ABSENT, Dimension, Function, OnMissing, Regroup, Scope, Step
 from beam_llmdag.errors import GraphError
 from beam_llmdag.explain import explain
 from beam_llmdag.model import Effort, Model, as_model
+from beam_llmdag.names import new_name, written_name
 from beam_llmdag.order import step_needs
 from beam_llmdag.plan import PlanKind
 from beam_llmdag.prices import Price, PriceTable
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from beam_llmdag.report.report import Report
 
 __all__ = ["Dag"]
-
-_TAKEN = RESERVED | {"id", "content", "metadata", "source_ids", "input"}
-"""Names that no step may have: parameters, columns of a result, and the `dimension` of an unreadable record."""
 
 
 class Dag:
@@ -120,7 +117,7 @@ class Dag:
         """
 
         def declare(prompt: Callable[..., Any]) -> Dimension:
-            step_name = self._new_name(name, prompt, "dimension")
+            step_name = new_name(name, prompt, "dimension", self.steps, self.name)
             where = f"dimension {step_name!r}"
             asked = _output_of(output, where)
             dimension = Dimension(
@@ -149,7 +146,7 @@ class Dag:
             )
             validation.check_dimension(dimension)
             self._check_models(dimension)
-            self.steps[step_name] = dimension
+            self._add(dimension)
             return dimension
 
         return declare if function is None else declare(function)
@@ -186,7 +183,7 @@ class Dag:
         """
 
         def declare(compute: Callable[..., Any]) -> Dimension:
-            step_name = self._new_name(name, compute, "compute")
+            step_name = new_name(name, compute, "compute", self.steps, self.name)
             where = f"computed step {step_name!r}"
             made = _output_of(output, where)
             step = Dimension(
@@ -203,7 +200,7 @@ class Dag:
                 on_missing=on_missing,
             )
             validation.check_dimension(step)
-            self.steps[step_name] = step
+            self._add(step)
             return step
 
         return declare if function is None else declare(function)
@@ -225,14 +222,14 @@ class Dag:
         """
 
         def declare(regroup: Callable[..., Any]) -> Regroup:
-            step_name = self._new_name(name, regroup, "regroup")
+            step_name = new_name(name, regroup, "regroup", self.steps, self.name)
             step = Regroup(
                 name=step_name,
                 function=Function.of(regroup, f"regroup {step_name!r}"),
                 over=None if over is None else _name_of(over, f"over of regroup {step_name!r}"),
             )
             validation.check_regroup(step)
-            self.steps[step_name] = step
+            self._add(step)
             return step
 
         return declare if function is None else declare(function)
@@ -316,21 +313,12 @@ class Dag:
     def __repr__(self) -> str:
         return f"Dag({self.name!r}: {', '.join(self.steps) or 'no dimensions yet'})"
 
-    def _new_name(self, given: str | None, function: Callable[..., Any], kind: str) -> str:
-        if not callable(function) or isinstance(function, type):
-            raise GraphError(
-                f"@dag.{kind} stands above a function; its other arguments need their names, not {function!r:.100}"
-            )
-        name = getattr(function, "__name__", "") if given is None else given
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise GraphError(f"{kind} {name!r}: a name is a Python identifier; give one with name='…'")
-        if name in _TAKEN:
-            raise GraphError(
-                f"{kind} {name!r}: the name is taken by the package ({', '.join(sorted(_TAKEN))}); choose another"
-            )
-        if name in self.steps:
-            raise GraphError(f"{kind} {name!r} is declared twice in dag {self.name!r}: give one of them another name")
-        return name
+    def _add(self, step: Step) -> None:
+        """Adds a step, or puts it in the place of the one that was declared by that name before."""
+        old = self.steps.get(step.name)
+        if isinstance(old, Dimension) and isinstance(step, Dimension) and step.scope == "global":
+            step.merge_prompt = old.merge_prompt  # which may stand in another cell of a notebook
+        self.steps[step.name] = step
 
     def _model_of(self, model: Model | str | Callable[..., Any] | None, where: str) -> Model | Function:
         chosen = self.model if model is None else model
@@ -381,7 +369,7 @@ def _name_of(step: Dimension | Regroup | str, where: str) -> str:
     if isinstance(step, (Dimension, Regroup)):
         return step.name
     if isinstance(step, str):
-        return step
+        return written_name(step)
     raise GraphError(f"{where}: name a declared step, or give it, not {type(step).__name__}: {step!r:.100}")
 
 

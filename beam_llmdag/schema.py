@@ -6,14 +6,18 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from enum import EnumType
 from types import GenericAlias
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from beam_llmdag.core_schemas import nodes
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.json_data import check_data, clean_json
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
+from beam_llmdag.rebuilding import Rebuilder
+from beam_llmdag.set_order import JsonSchemaInOrder, serializer_in_order
 from beam_llmdag.telling import shown, told, traceback_of
 from beam_llmdag.text import clean_text
 
@@ -23,6 +27,7 @@ _WRAPPER = "value"
 _SHOWN_ERRORS = 10
 _LONGEST_MESSAGE = 200  # jsonschema quotes the whole value in its messages
 _SAYS_SOMETHING = {"type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+_VALUES = ("default", "const", "enum", "examples")  # hold data, which may look like a schema
 
 
 class Output:
@@ -114,14 +119,10 @@ class Output:
         return self._checked(lambda: self._dumped(adapter.validate_python(value, by_alias=True, by_name=True)))
 
     def rebuild(self, data: Any) -> Any:
-        """The typed object that prompt functions see, from the data of a result."""
+        """The typed object that prompt functions see, from the data of a result; no validator of the user's runs."""
         if self._adapter is None:
             return data
-        text = clean_json(data)
-        try:
-            return self._adapter.validator.validate_json(text, by_alias=True, by_name=True)
-        except ValidationError:  # the data holds computed fields, which a class that forbids extra fields does not take
-            return self._adapter.validate_json(text, by_alias=True, by_name=True, extra="ignore")
+        return self._rebuilder(clean_json(data))
 
     def _validated(self, value: Any) -> Any:
         if self._adapter is None:
@@ -152,8 +153,7 @@ class Output:
             ) from error
 
     def _dumped(self, value: Any) -> Any:
-        assert self._adapter is not None
-        return check_data(self._adapter.serializer.to_python(value, mode="json", by_alias=False))
+        return check_data(self._serializer.to_python(value, mode="json", by_alias=False))
 
     def _from_json_schema(self, declared: Mapping[str, Any]) -> dict[str, Any]:
         import jsonschema  # slow, and few outputs are declared this way
@@ -172,6 +172,7 @@ class Output:
             )
         schema = _with_defs(schema)
         _check_references(schema)
+        _check_enums(schema)
         self._validator = jsonschema.Draft202012Validator(schema)
         self.data_schema = schema
         return schema
@@ -181,8 +182,15 @@ class Output:
             raise _no_output(declared, "leave output away, or write output=str, for plain text")
         try:
             self._adapter = TypeAdapter(declared)
-            self.data_schema = self._adapter.json_schema(mode="serialization", by_alias=False)
-            return self._adapter.json_schema(mode="validation")
+            for node in nodes(self._adapter.core_schema):
+                if isinstance(node.get("cls"), EnumType) and not len(node["cls"]):
+                    raise _no_members(node["cls"].__name__)
+            self._rebuilder = Rebuilder(self._adapter.core_schema)
+            self._serializer = serializer_in_order(self._adapter)
+            self.data_schema = self._adapter.json_schema(
+                mode="serialization", by_alias=False, schema_generator=JsonSchemaInOrder
+            )
+            return self._adapter.json_schema(mode="validation", schema_generator=JsonSchemaInOrder)
         except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing
             raise _no_output(declared, str(error).partition("\n")[0]) from None
 
@@ -230,6 +238,22 @@ def _check_references(schema: Mapping[str, Any]) -> None:
         itself = reference == "#" and schema.get("type") == "object" and not is_map(schema)
         if not itself and reference.removeprefix("#/$defs/") not in schema.get("$defs", {}):
             raise GraphError(f"the output refers to {reference!r}, which is not in its '$defs'; put it there")
+
+
+def _check_enums(schema: Any) -> None:
+    if isinstance(schema, Mapping):
+        if schema.get("enum") == []:
+            raise _no_members(schema.get("title", "enum"))
+        for key, value in schema.items():
+            if key not in _VALUES:
+                _check_enums(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _check_enums(value)
+
+
+def _no_members(name: str) -> GraphError:
+    return GraphError(f"the output has the enum {name!r}, which has no members: no answer could fit it")
 
 
 def _references(schema: Any) -> Iterator[str]:

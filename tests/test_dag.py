@@ -1,9 +1,11 @@
 """How a dag is declared."""
 
+import copy
 import functools
 import pickle
 import subprocess
 import sys
+import unicodedata
 from typing import Any, Literal
 
 import pytest
@@ -187,9 +189,9 @@ def test_explain_says_what_an_api_cannot_express() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_dag_survives_pickling_with_its_functions(shape: str) -> None:
     dag = SHAPES[shape]()
-    copy = cloudpickle_pickler.loads(cloudpickle_pickler.dumps(dag))
-    assert copy.to_json() == dag.to_json()
-    assert copy.explain("staged") == dag.explain("staged")
+    copied = cloudpickle_pickler.loads(cloudpickle_pickler.dumps(dag))
+    assert copied.to_json() == dag.to_json()
+    assert copied.explain("staged") == dag.explain("staged")
 
 
 def test_what_is_absent_is_absent_in_a_copy() -> None:
@@ -242,3 +244,80 @@ def test_a_dimension_of_an_unknown_provider_is_an_error_when_it_is_declared() ->
 def test_a_fallback_of_an_unknown_provider_is_an_error_when_it_is_declared() -> None:
     with pytest.raises(GraphError, match="dimension 'a', model 'nobody:x': no provider 'nobody'"):
         add(new_dag(), "a", model=Model("scripted:small", fallbacks=["nobody:x"]))
+
+
+CELL = """
+@dag.dimension({options})
+def sentiment({subject}):
+    return "{prompt}"
+"""
+
+
+def run_cell(names: dict[str, Any], prompt: str, *, file: str, line: int = 1, options: str = "") -> None:
+    """Runs a cell that declares the dimension `sentiment`."""
+    subject = "items" if "global" in options else "item"
+    cell = "\n" * (line - 1) + CELL.format(prompt=prompt, options=options, subject=subject)
+    exec(compile(cell, file, "exec"), names)
+
+
+@pytest.mark.parametrize("files", [("<cell>", "<cell>"), ("<cell 2>", "<cell 5>"), ("/t/1.py", "/t/2.py")])
+def test_a_cell_that_runs_again_replaces_its_dimension(files: tuple[str, str]) -> None:
+    """Case beam-46."""
+    names = {"dag": new_dag(), "__name__": "__main__"}
+    dag = names["dag"]
+    run_cell(names, "first", file=files[0])
+    add(dag, "other")
+    run_cell(names, "second", file=files[1], line=4)
+    assert list(dag.steps) == ["sentiment", "other"]
+    assert dag.dimensions["sentiment"].function.call(item=None) == "second"
+
+
+def test_a_global_that_is_declared_again_keeps_its_merge() -> None:
+    """Kind of beam-46: the merge may stand in another cell."""
+    names = {"dag": new_dag(), "__name__": "__main__"}
+    run_cell(names, "first", file="<cell>", options='scope="global"')
+    merge = names["sentiment"].merge(lambda parts: parts[0])
+    run_cell(names, "second", file="<cell>", options='scope="global"')
+    assert names["dag"].dimensions["sentiment"].merge_prompt.call is merge
+
+
+def test_two_functions_of_one_file_are_not_one() -> None:
+    """Case beam-46: a second one is a slip."""
+    names = {"dag": new_dag(), "__name__": "__main__"}
+    run_cell(names, "first", file="/t/job.py")
+    with pytest.raises(GraphError, match="dimension 'sentiment' is declared twice"):
+        run_cell(names, "second", file="/t/job.py", line=9)
+
+
+def test_what_is_declared_after_a_copy_is_not_in_it() -> None:
+    dag = new_dag()
+    add(dag, "a")
+    snapshot = copy.copy(dag)
+    add(dag, "b")
+    assert (list(snapshot.steps), list(dag.steps)) == (["a"], ["a", "b"])
+
+
+def test_names_that_differ_in_case_only_are_an_error() -> None:
+    """Case graph-51 a."""
+    dag = new_dag()
+    add(dag, "Topics")
+    with pytest.raises(GraphError, match="dimension 'topics' and 'Topics' differ in capital letters only"):
+        add(dag, "topics")
+
+
+@pytest.mark.parametrize("name", ["class", "from", "None"])
+def test_a_reserved_word_is_no_name_and_the_message_says_so(name: str) -> None:
+    """Case graph-51 b."""
+    with pytest.raises(GraphError, match=f"dimension {name!r}: that is a reserved word of Python") as raised:
+        add(new_dag(), name)
+    assert "name='…'" not in str(raised.value)
+
+
+def test_a_name_is_the_same_however_its_letters_are_typed() -> None:
+    """Case graph-51 c: Python normalises the names of parameters."""
+    dag = new_dag()
+    apart = unicodedata.normalize("NFD", "größe")
+    add(dag, apart)
+    add(dag, "next", "größe", after=[apart])
+    dag.validate()
+    assert dag.needs("next") == ("größe",)

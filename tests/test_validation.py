@@ -81,7 +81,7 @@ DECLARATIONS: list[tuple[str, Callable[[Dag], Any], str]] = [
     (
         "keyword as a name",
         lambda dag: add(dag, "class"),
-        "dimension 'class': a name is a Python identifier; give one with name='…'",
+        "dimension 'class': that is a reserved word of Python, which no parameter can be; choose another name",
     ),
     (
         "reserved name",
@@ -98,12 +98,14 @@ DECLARATIONS: list[tuple[str, Callable[[Dag], Any], str]] = [
     (
         "duplicate",
         lambda dag: [add(dag, "a"), add(dag, "a")],
-        "dimension 'a' is declared twice in dag 'reviews': give one of them another name",
+        "dimension 'a' is declared twice in dag 'reviews': give one of them another name. In a notebook, "
+        "first run the cell that makes the Dag again",
     ),
     (
         "duplicate of a regroup",
         lambda dag: [add(dag, "a"), dag.regroup(function_of("items", "a"), name="a")],
-        "regroup 'a' is declared twice in dag 'reviews': give one of them another name",
+        "regroup 'a' is declared twice in dag 'reviews': give one of them another name. In a notebook, "
+        "first run the cell that makes the Dag again",
     ),
     (
         "ill-formed model",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from beam_llmdag.providers.schema_form import Schema, child_path
 from beam_llmdag.providers.schema_hints import hint
 from beam_llmdag.providers.schema_merge import InexpressibleError
+from beam_llmdag.providers.schema_patterns import is_safe
 
 __all__ = ["Dialect", "written"]
 
-_LOOKAROUND = ("(?=", "(?!", "(?<", "\\1", "\\b")
 _MAP_TEXT = "a map, written as a list of key/value pairs"
 
 
@@ -218,6 +217,8 @@ class _Writer:
             return kept
         text = "; ".join(moved)
         self.note(path, f"not enforced by the API, said in the description: {text}")
+        if "pattern" in self.dialect.keywords and "pattern" in node.keys() - kept.keys():
+            self.note(path, "the pattern is not sent, since not every API can decode by it; it is checked here")
         kept["description"] = f"{kept['description']} ({text})" if "description" in kept else text
         return kept
 
@@ -229,7 +230,7 @@ class _Writer:
         if key not in self.dialect.keywords:
             return False
         if key == "pattern":
-            return not _contains(value, _LOOKAROUND)
+            return is_safe(value)
         if key in ("enum", "const") and self.dialect.enum_types is not None:
             return node.get("type") in self.dialect.enum_types
         if key in ("minimum", "maximum") and self.dialect.bounded_types is not None:
@@ -240,7 +241,3 @@ class _Writer:
 def _says_nothing(key: str, value: Any) -> bool:
     """Whether losing the keyword loses nothing: the value may be null already, and a missing one counts as null."""
     return key == "default" and value is None
-
-
-def _contains(text: str, parts: Iterable[str]) -> bool:
-    return any(part in text for part in parts)
