@@ -73,6 +73,15 @@ class _Bare:
 
     def node(self, node: Mapping[str, Any]) -> Node:
         """`node` without functions of the user's, its own and those below."""
+        bare = self._node(node)
+        if not (self._loose and _is_written_otherwise(node)):
+            return bare
+        # the record has what the user's serializer made of it: what it was, if a validator knows, or just that
+        read = [changed(_anonymous(node), self.node)] if node["type"] in _FUNCTIONS else []
+        choices = [_anonymous(bare), *read, {"type": "any"}]
+        return _known_as(node, {"type": "union", "choices": choices, "mode": "left_to_right"})
+
+    def _node(self, node: Mapping[str, Any]) -> Node:
         kind = node["type"]
         if kind in _FUNCTIONS:
             return _known_as(node, self._function(node))
@@ -105,7 +114,7 @@ class _Bare:
     def _function(self, node: Mapping[str, Any]) -> Node:
         inner = self.node(node["schema"])
         own = _is_part_of_a_type(node["function"]["function"])
-        if not self._loose:
+        if not self._loose or _is_written_otherwise(node):
             return {**node, "schema": inner} if own else inner
         choices = [{**_anonymous(node), "schema": inner}] if own else []
         return {"type": "union", "choices": [*choices, inner, {"type": "any"}], "mode": "left_to_right"}
@@ -157,11 +166,22 @@ def _config(config: Mapping[str, Any]) -> Node:
     return {**kept, "extra_fields_behavior": "ignore"} if kept.get("extra_fields_behavior") == "forbid" else kept
 
 
+def _is_written_otherwise(node: Mapping[str, Any]) -> bool:
+    """Whether a serializer of the user's writes it."""
+    serialization = node.get("serialization", {})
+    function = serialization.get("function")
+    return serialization.get("type") in ("function-plain", "function-wrap") and not _is_pydantics(function)
+
+
+def _is_pydantics(function: Any) -> bool:
+    return (getattr(function, "__module__", "") or "").startswith("pydantic")
+
+
 def _is_part_of_a_type(function: Callable[..., Any]) -> bool:
     """Whether `function` is how a type of its own is made of data, and no validator that the user put on a field."""
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.isclass(function) or (getattr(function, "__module__", "") or "").startswith("pydantic"):
+    if inspect.isclass(function) or _is_pydantics(function):
         return True
     if "__get_pydantic_core_schema__.<locals>" in getattr(function, "__qualname__", ""):
         return True

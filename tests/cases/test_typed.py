@@ -28,7 +28,9 @@ from pydantic import (
     TypeAdapter,
     WrapValidator,
     computed_field,
+    field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from typing_extensions import TypedDict
@@ -296,6 +298,33 @@ def test_a_type_of_its_own_is_made_of_data_again() -> None:
     again = output.rebuild({"path": "a/b"})
     assert again.path.text == "a/b"
     assert not hasattr(again, "secret")
+
+
+class Written(BaseModel):
+    share: Annotated[float, BeforeValidator(lambda text: float(str(text).rstrip(" %")))]
+    plain: float = 1.5
+
+    @field_serializer("share", "plain")
+    def with_unit(self, value: float) -> str:
+        return f"{value} %"
+
+
+class Whole(BaseModel):
+    parts: list[int]
+
+    @model_serializer
+    def joined(self) -> str:
+        return "-".join(map(str, self.parts))
+
+
+def test_what_a_serializer_wrote_is_read_by_the_validator_that_knows_it_or_as_it_is() -> None:
+    """Kind of schema-41."""
+    written, whole = Output(Written), Output(dict[str, Whole])
+    assert written.load({"share": "5 %"}) == {"share": "5.0 %", "plain": "1.5 %"}
+    again = written.rebuild({"share": "5.0 %", "plain": "1.5 %"})
+    assert (again.share, again.plain) == (5.0, "1.5 %")
+    assert whole.load({"a": {"parts": [1, 2]}}) == {"a": "1-2"}
+    assert whole.rebuild({"a": "1-2"}) == {"a": "1-2"}
 
 
 def test_the_next_dimension_sees_the_number_of_the_record(simulator: Simulator) -> None:
