@@ -89,7 +89,7 @@ def analyze(item: Item) -> str:
 
 def category_dag(models: Models) -> Dag:
     """The graph, to be answered by `models`."""
-    dag = Dag("categories", model=models.main)
+    dag = Dag("categories", model=models.main, providers=models.providers)
     dag.dimension(classify, output=Category, model=models.first)
     dag.dimension(group, output=Groups, scope="global")
     groups = dag.regroup(by_category)

@@ -32,6 +32,7 @@ _PATTERNS = {
     "filter_model": _MODEL,
     "fallback_model": _MODEL,
     "keep_prompts": "true|false",
+    "timings": "true|false",
     "key_secrets": rf"{_SECRET}([\s,]+{_SECRET})*",
 }
 _HELP = {

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from beam_llmdag.errors import GraphError
 from beam_llmdag.io.bigquery_names import is_bigquery
 from beam_llmdag.model import Model
+from beam_llmdag.providers.base import ProviderFactory, find_provider
 from beam_llmdag.providers.gguf import DEFAULT_MODEL
+from beam_llmdag.run_config import default_store
 from beam_llmdag.testing import Simulator, load_rules
 from pipelines.options import Settings
 
@@ -29,13 +33,15 @@ class Models:
     Attributes:
         first: of the first dimension, which sees every item.
         main: of all others.
-        store: the answer store: the file that the user named, None for where the environment says, or False where all
-            answers are simulated.
+        store: the answer store: a file, None for where the environment says, or False for none. Simulated answers have
+            one of their own, since they cost nothing.
+        providers: those of the simulated models.
     """
 
     first: Model
     main: Model
     store: str | Literal[False] | None = None
+    providers: Mapping[str, ProviderFactory] = field(default_factory=dict)
 
 
 @contextmanager
@@ -52,9 +58,14 @@ def chosen_models(settings: Settings) -> Iterator[Models]:
         yield _models(settings)
         return
     gold = None if is_bigquery(settings.input) else gold_path(settings.input)
-    with Simulator(answers=load_rules(gold) if gold and gold.exists() else None) as simulator:
+    rules = gold if gold and gold.exists() else None
+    with Simulator(answers=load_rules(rules) if rules else None) as simulator:
         models = _models(settings)
-        yield Models(first=_simulated(models.first, simulator), main=_simulated(models.main, simulator), store=False)
+        first, main = _simulated(models.first, simulator), _simulated(models.main, simulator)
+        known = {model.provider for each in (first, main) for model in each.chain() if model.provider != "local"}
+        name = f"simulated {sha256(rules.read_bytes()).hexdigest() if rules else 'without gold answers'}"
+        providers = {provider: partial(_Simulated, name) for provider in sorted(known)}
+        yield Models(first=first, main=main, store=_simulated_store(settings), providers=providers)
 
 
 def gold_path(input_path: str) -> Path:
@@ -107,3 +118,25 @@ def _simulated(model: Model, simulator: Simulator) -> Model:
         api_key_env="SIMULATED_API_KEY",
         fallbacks=[_simulated(fallback, simulator) for fallback in model.chain()[1:]],
     )
+
+
+def _simulated_store(settings: Settings) -> str | Literal[False]:
+    """The store of simulated answers, beside that of the others: it counts no money that was never spent."""
+    path = default_store(settings.store, local=True)
+    return False if path is None else str(Path(path).with_suffix(f".simulated{Path(path).suffix}"))
+
+
+class _Simulated:
+    """A provider whose answers are the simulator's, whichever port that has today.
+
+    Args:
+        name: what answers, for the keys of the answer store.
+        model: as any provider's.
+    """
+
+    def __init__(self, name: str, model: Model) -> None:
+        self.endpoint = name
+        self._provider = find_provider(model.provider, {})(model)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)

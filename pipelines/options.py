@@ -42,6 +42,7 @@ class Settings:
         store: file of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
         keep_prompts: whether failures say what was asked.
+        timings: whether the costs say how long each call took and waited.
         run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
         rerun: what gives way to the rows in BigQuery: those of the same run (`"append"`), or of the day (`"replace"`).
         write_method: how BigQuery is written.
@@ -62,6 +63,7 @@ class Settings:
     store: str | None = None
     run_id: str | None = None
     keep_prompts: bool = False
+    timings: bool = False
     run_date: date | None = None
     rerun: Rerun = "append"
     write_method: WriteMethod = "FILE_LOADS"
@@ -103,6 +105,7 @@ def options_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
     _add_flag(parser, "--keep-prompts", "keep what was asked with every attempt, to repair a prompt with")
+    _add_flag(parser, "--timings", "say in the costs how long each call took, and waited for its permit")
     _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
     parser.add_argument(
         "--key-secrets",

@@ -64,7 +64,11 @@ class _Folder:
         self, dag: Dag, results: Results, unreadable: PCollection[Any], summary: PCollection[dict[str, Any]]
     ) -> None:
         results | "Write" >> WriteResults(
-            dag, self.settings.output, unreadable=unreadable, num_shards=self.settings.shards
+            dag,
+            self.settings.output,
+            unreadable=unreadable,
+            num_shards=self.settings.shards,
+            timings=self.settings.timings,
         )
         texts = summary | "To JSON" >> beam.Map(json.dumps, indent=2)
         path = FileSystems.join(self.settings.output, "summary")
@@ -100,6 +104,7 @@ class _Tables:
             summary=summary,
             method=self.settings.write_method,
             rerun=self.settings.rerun,
+            timings=self.settings.timings,
         )
 
     def summary(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def summary(item: Item, sentiment: Sentiment, topics: Topics) -> str:
 
 def review_dag(models: Models) -> Dag:
     """The graph, to be answered by `models`."""
-    dag = Dag("reviews", model=models.main)
+    dag = Dag("reviews", model=models.main, providers=models.providers)
     dag.dimension(filter_spam, output=Spam, model=models.first)
     dag.dimension(sentiment, output=Sentiment, skip_if=is_spam)
     dag.dimension(topics, output=Topics, skip_if=is_spam)

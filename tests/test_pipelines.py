@@ -174,9 +174,51 @@ def test_a_flink_that_beam_starts_itself_has_its_workers_in_this_process() -> No
 
 
 def test_a_store_that_is_named_is_for_answers_that_cost_something() -> None:
-    for model, store in (("anthropic:a", "answers.sqlite"), ("simulated", False)):
-        with chosen_models(Settings(input="in.jsonl", output="out", model=model, store="answers.sqlite")) as models:
+    for model, store in (("anthropic:a", "/x/answers.sqlite"), ("simulated", "/x/answers.simulated.sqlite")):
+        with chosen_models(Settings(input="in.jsonl", output="out", model=model, store="/x/answers.sqlite")) as models:
             assert models.store == store
+
+
+def test_no_store_is_no_store_for_simulated_answers_either() -> None:
+    with chosen_models(Settings(input="in.jsonl", output="out", model="simulated")) as models:
+        assert models.store is False
+
+
+@pytest.mark.parametrize("pipeline", [review_analysis, category_analysis])
+def test_a_second_simulated_run_asks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pipeline: Any
+) -> None:
+    monkeypatch.setenv("LLMDAG_STORE", str(tmp_path / "answers.sqlite"))
+    name = "reviews_20" if pipeline is review_analysis else "categories_10"
+    for folder in ("first", "second"):
+        summary = tmp_path / f"{folder}.json"
+        args = ["--input", f"{EXAMPLES}/{name}.jsonl", "--output", f"{tmp_path / folder}", "--summary", f"{summary}"]
+        pipeline.run([*args, "--model", "simulated"])
+    first, second = (json.loads((tmp_path / f"{folder}.json").read_text("utf-8")) for folder in ("first", "second"))
+    assert first["calls"] > 0
+    assert (second["calls"], second["failed"], second["store_hits"]) == (0, 0, first["calls"])
+    answers = [
+        [
+            {name: value["data"] for name, value in row.items() if isinstance(value, dict) and "data" in value}
+            for row in found
+        ]
+        for found in (rows(tmp_path / folder / "items.parquet") for folder in ("first", "second"))
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_other_gold_answers_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMDAG_STORE", str(tmp_path / "answers.sqlite"))
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "content": "Fine."}\n', encoding="utf-8")
+    args = ["--input", f"{tmp_path}/in.jsonl", "--model", "simulated", "--summary", f"{tmp_path}/s.json"]
+    found = []
+    for number in range(2):
+        (tmp_path / "in.gold.jsonl").write_text(
+            json.dumps({"when": ["Fine."], "answer": {"kind": "spam"}}) + "\n" * (number + 1), encoding="utf-8"
+        )
+        review_analysis.run([*args, "--output", f"{tmp_path}/{number}"])
+        found.append(json.loads((tmp_path / "s.json").read_text("utf-8"))["calls"])
+    assert found == [1, 1]
 
 
 def test_a_negative_number_of_shards_is_an_error_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:

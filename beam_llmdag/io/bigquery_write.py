@@ -41,6 +41,7 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
         unreadable: more failures, those of the inputs.
         summary: the totals of the run, as `Summarise` gives them.
         method: `"FILE_LOADS"` (load jobs, with files in Beam's `--temp_location`) or `"STREAMING_INSERTS"`.
+        timings: see `WriteResults`; a table that is there must have these columns.
         rerun: what gives way to the rows of a bounded input. `"append"`: those of the same `run_id`, so that a run
             that is started again is not in the tables twice. `"replace"`: also all others of the same `run_date`.
 
@@ -61,6 +62,7 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
         summary: PCollection[Any] | None = None,
         method: WriteMethod = "FILE_LOADS",
         rerun: Rerun = "append",
+        timings: bool = False,
     ) -> None:
         super().__init__()
         for name, value, known in (("method", method, WriteMethod), ("rerun", rerun, Rerun)):
@@ -73,6 +75,7 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
         self._summary = summary
         self._method: WriteMethod = method
         self._rerun: Rerun = rerun
+        self._timings = timings
 
     def expand(self, results: Results) -> None:
         """See the class."""
@@ -87,7 +90,7 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
             )
 
     def _outputs(self, results: Results) -> Iterator[ResultOutput]:
-        yield from result_outputs(self._dag, results, self._unreadable, typed_row_record)
+        yield from result_outputs(self._dag, results, self._unreadable, typed_row_record, timings=self._timings)
         if self._summary is not None:
             records = self._summary | "Summary record" >> beam.Map(_summary_record)
             yield ResultOutput(RUNS_TABLE, records, pa.schema([arrow_field("summary", {})]))

@@ -15,7 +15,7 @@ from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.text import clean_text
 from beam_llmdag.usage import TOKEN_KINDS
 
-__all__ = ["Record", "cost_record", "failure_record", "global_record", "json_text", "row_record"]
+__all__ = ["Record", "cost_record", "failure_record", "global_record", "json_text", "row_record", "timed_cost_record"]
 
 _INT64 = 2**63
 
@@ -77,6 +77,12 @@ def cost_record(cost: CostRow) -> Record:
         "attempt": cost.attempt,
         **_attempt_record(cost.what),
     }
+
+
+def timed_cost_record(cost: CostRow) -> Record:
+    """A line of the bill as a dict for `TIMED_COSTS_SCHEMA`."""
+    what = cost.what
+    return {**cost_record(cost), "latency_seconds": what.latency_seconds, "waited_seconds": what.waited_seconds}
 
 
 def json_text(value: Any) -> str:

@@ -11,8 +11,15 @@ from apache_beam.pvalue import PCollection
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Dimension
-from beam_llmdag.io.records import Record, cost_record, failure_record, global_record, row_record
-from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
+from beam_llmdag.io.records import (
+    Record,
+    cost_record,
+    failure_record,
+    global_record,
+    row_record,
+    timed_cost_record,
+)
+from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, TIMED_COSTS_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.io.write import OutputFormat, WriteRecords
 from beam_llmdag.regroup import REGROUP_SCHEMA
 from beam_llmdag.result import Result, Row
@@ -39,6 +46,8 @@ class WriteResults(beam.PTransform[Any, Any]):
         unreadable: more failures, those of `ReadItems`.
         file_format: `"parquet"` or `"jsonl"`.
         num_shards: files per item output, see `WriteRecords`; failures and costs follow it, globals are one file each.
+        timings: whether `costs` says how long each call took and waited for its permit. Then no two runs write the
+            same bytes.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class WriteResults(beam.PTransform[Any, Any]):
         unreadable: PCollection[Any] | None = None,
         file_format: OutputFormat = "parquet",
         num_shards: int = 1,
+        timings: bool = False,
     ) -> None:
         super().__init__()
         self._dag = dag
@@ -56,10 +66,11 @@ class WriteResults(beam.PTransform[Any, Any]):
         self._unreadable = unreadable
         self._file_format: OutputFormat = file_format
         self._num_shards = num_shards
+        self._timings = timings
 
     def expand(self, results: Results) -> None:
         """See the class."""
-        for output in result_outputs(self._dag, results, self._unreadable):
+        for output in result_outputs(self._dag, results, self._unreadable, timings=self._timings):
             num_shards = 1 if output.name.startswith("globals/") else self._num_shards
             output.records | f"Write {output.name}" >> WriteRecords(
                 f"{self._folder}/{output.name}", output.schema, file_format=self._file_format, num_shards=num_shards
@@ -87,6 +98,8 @@ def result_outputs(
     results: Results,
     unreadable: PCollection[Any] | None,
     to_record: Callable[[Row, pa.Schema], Record] = row_record,
+    *,
+    timings: bool = False,
 ) -> Iterator[ResultOutput]:
     """What is written about a run, wherever it is written to.
 
@@ -95,6 +108,7 @@ def result_outputs(
         results: what `LLMDag` made.
         unreadable: more failures, those of the inputs; None for none.
         to_record: makes a record of a row.
+        timings: see `WriteResults`.
     """
     yield _rows(dag, results.items, "items", None, to_record)
     for name, rows in results.regrouped.items():
@@ -109,7 +123,8 @@ def result_outputs(
         failures = (failures, unreadable) | "All failures" >> beam.Flatten()
     records = failures | "Failure records" >> beam.Map(failure_record)
     yield ResultOutput("failures", records, FAILURES_SCHEMA)
-    yield ResultOutput("costs", results.costs | "Cost records" >> beam.Map(cost_record), COSTS_SCHEMA)
+    bill = results.costs | "Cost records" >> beam.Map(timed_cost_record if timings else cost_record)
+    yield ResultOutput("costs", bill, TIMED_COSTS_SCHEMA if timings else COSTS_SCHEMA)
 
 
 def _rows(

@@ -14,6 +14,7 @@ __all__ = [
     "COSTS_SCHEMA",
     "FAILURES_SCHEMA",
     "FIXED_COLUMNS",
+    "TIMED_COSTS_SCHEMA",
     "arrow_field",
     "arrow_type",
     "globals_schema",
@@ -157,8 +158,13 @@ _ATTEMPT: pa.Field[Any] = pa.field("attempt", pa.int64())
 FAILURES_SCHEMA: pa.Schema = pa.schema([*_ABOUT, *_ERROR, pa.field("traceback", pa.string()), _ATTEMPTS])
 """The columns of a file of failures: one row per failed result or unreadable record."""
 
+_TIMINGS = [pa.field("latency_seconds", pa.float64()), pa.field("waited_seconds", pa.float64())]
+
 COSTS_SCHEMA: pa.Schema = pa.schema([*_ABOUT, _ATTEMPT, *_attempt_fields()])
 """The columns of a file of costs: one row per attempt, counted from 1."""
+
+TIMED_COSTS_SCHEMA: pa.Schema = pa.schema([*COSTS_SCHEMA, *_TIMINGS])
+"""The same, and how long each attempt took and waited for its permit: no two runs have the same."""
 
 
 def _json_text(name: str) -> pa.Field[Any]:

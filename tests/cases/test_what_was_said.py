@@ -180,3 +180,27 @@ def test_the_file_of_failures_shows_what_was_asked_and_said(run, tmp_path, file_
 def test_what_was_said_is_no_part_of_the_bill(run, tmp_path) -> None:
     write(run, scripted_dag(["not json", GOOD]), tmp_path)
     assert not {"raw_answer", "prompt"} & set(pq.read_schema(tmp_path / "costs.parquet").names)
+
+
+@pytest.mark.parametrize("plan", ["pipelined", "staged"])
+@pytest.mark.parametrize("timings", [True, False])
+def test_the_bill_says_how_long_calls_took_on_request_also_those_of_globals(
+    run, tmp_path, plan: Any, timings: bool
+) -> None:
+    provider = ScriptedProvider(["fine"], latency_seconds=0.05)
+    dag = Dag("timed", model=Model("scripted:a", max_in_flight=1), providers={"scripted": lambda _: provider})
+    dag.dimension(lambda item: item.content, name="first")
+    dag.dimension(lambda items, first: "all of them", name="overall", scope="global")
+
+    def written(results: Any) -> Any:
+        results | WriteResults(dag, str(tmp_path), timings=timings)
+        return results.items
+
+    run(dag, [{"id": name, "content": name} for name in "ab"], plan=plan, then=written)
+    bill = pq.read_table(tmp_path / "costs.parquet").to_pylist()
+    assert sorted(line["dimension"] for line in bill) == ["first", "first", "overall"]
+    if timings:
+        assert min(line["latency_seconds"] for line in bill) > 0.04
+        assert max(line["waited_seconds"] for line in bill if line["dimension"] == "first") > 0.04
+    else:
+        assert not {"latency_seconds", "waited_seconds"} & bill[0].keys()
