@@ -22,7 +22,8 @@ from beam_llmdag.providers.secret_text import hidden
 from beam_llmdag.result import Attempt
 from beam_llmdag.schema import Output
 from beam_llmdag.telling import shortened, told, traceback_of
-from beam_llmdag.text import clean_text, excerpt
+from beam_llmdag.text import clean_text, excerpt, name_text
+from beam_llmdag.thinking import without_leading_thinking, without_thinking
 from beam_llmdag.timeouts import Timeouts
 from beam_llmdag.usage import Usage
 
@@ -221,7 +222,8 @@ class Attempts:
     ) -> Attempt:
         model = request.model
         usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
-        request_id = answer.request_id if answer is not None else None if error is None else error.request_id
+        usage = usage if isinstance(usage, Usage) and usage.is_possible else None
+        request_id = name_text(answer.request_id if answer is not None else error and error.request_id)
         cost = self._prices.cost(model.spec, usage, at=self._clock.now())
         self._budget.spend(self._assumed_cost(request) if cost is None else cost)
         if usage is not None and answer is not None:
@@ -283,6 +285,7 @@ def _input_tokens(request: Request) -> float:
     return estimated_tokens((*system, *request.messages))
 
 
+_CLOSED = ("}", "]", '"', "```", "~~~")  # how JSON ends that is whole
 _CANCELLED = CallError("timeout", "cancelled before an answer came")
 
 
@@ -296,15 +299,39 @@ def checked(answer: Answer, output: Output) -> Any:
         said = answer.refusal or answer.text or "no reason given"
         raise CallError("refused", shortened(f"the model refused: {said}"))
     if answer.stop == "length":
-        raise CallError("truncated", "the answer was cut off at its limit of length; raise max_tokens")
+        raise _cut(answer, output)
+    if answer.stop == "unknown" and not (answer.text.rstrip().endswith(_CLOSED) and not output.is_text):
+        raise _stopped(answer)
     try:
         return read_answer(answer.text, output)
     except CallError as error:
-        raise CallError(error.error_class, shortened(error.message), traceback=error.traceback) from None
+        reason = f" (stop reason: {answer.stop_reason})" if answer.stop == "unknown" else ""
+        raise CallError(error.error_class, shortened(f"{error.message}{reason}"), traceback=error.traceback) from None
     except RecursionError:
         raise CallError("invalid_answer", "the answer is nested too deeply to be read") from None
     except BaseException as error:  # validators are the user's code
         raise _fault(f"checking the answer raised {told(error)}", error) from error
+
+
+def _cut(answer: Answer, output: Output) -> CallError:
+    """The error for an answer that hit the token limit: a shorter one may fit, unless no word of it was said."""
+    said = without_leading_thinking(answer.text) if output.is_text else without_thinking(answer.text)
+    if said.strip():
+        return CallError("truncated", "the answer was cut off at its limit of length; raise max_tokens")
+    tokens = "" if answer.usage is None else f"{answer.usage.output_tokens} "
+    return CallError(
+        "truncated",
+        f"all {tokens}output tokens went into thinking, none into the answer; raise max_tokens or lower effort",
+        asked_again=False,
+    )
+
+
+def _stopped(answer: Answer) -> CallError:
+    """The error for an answer of which nobody knows that it is whole."""
+    reason = f"the model stopped for the reason {answer.stop_reason}, which is not known to be a good end"
+    if not answer.text.strip():
+        return CallError("refused", f"{reason}, and said nothing")
+    return CallError("invalid_answer", f"{reason}; what it said may be a part of the answer")
 
 
 def _fault(message: str, error: BaseException) -> CallError:

@@ -125,6 +125,7 @@ class CallError(LLMDagError):
         retry_after_seconds: how long the vendor asked to wait, None if it did not.
         usage: tokens that the failed call is known to have used; None if nobody knows.
         sent: whether the request may have reached the vendor (and so may have been billed).
+        asked_again: whether the model may be asked again where the class says so; False where it would do no better.
         traceback: where the user's or a provider's own code raised, for `user_function`; None for other classes.
     """
 
@@ -138,6 +139,7 @@ class CallError(LLMDagError):
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
         sent: bool = True,
+        asked_again: bool = True,
         traceback: str | None = None,
     ) -> None:
         super().__init__(error_class, message)
@@ -148,6 +150,7 @@ class CallError(LLMDagError):
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.sent = sent
+        self.asked_again = asked_again
         self.traceback = traceback
 
     def __str__(self) -> str:

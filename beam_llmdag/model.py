@@ -26,7 +26,7 @@ __all__ = [
 
 Effort = Literal["minimal", "low", "medium", "high"]
 Role = Literal["system", "user", "assistant"]
-Stop = Literal["end", "length", "refusal"]
+Stop = Literal["end", "length", "refusal", "unknown"]
 LimitKind = Literal["requests", "input_tokens", "output_tokens", "tokens"]
 
 _SPEC = re.compile(r"[^\s:]+:\S+(?: +\S+)*")
@@ -239,8 +239,10 @@ class Answer:
 
     Attributes:
         text: the answer, without thinking that the API delivers apart.
-        stop: `"end"`, `"length"` (token limit) or `"refusal"`.
+        stop: `"end"`, `"length"` (token limit), `"refusal"`, or `"unknown"`: then only what is whole
+            in itself is an answer.
         usage: tokens of the call; None where the provider did not say.
+        stop_reason: the vendor's own word for `stop`, for messages.
         model_name: the model's name as the response gives it.
         request_id: the vendor's id of the request.
         refusal: the words of a refusal, where the API has a field for them.
@@ -250,6 +252,7 @@ class Answer:
     text: str
     stop: Stop = "end"
     usage: Usage | None = None
+    stop_reason: str | None = None
     model_name: str | None = None
     request_id: str | None = None
     refusal: str | None = None

@@ -26,6 +26,7 @@ _LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
 
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
+_MOST_NANO_USD = 2**61  # of one call: what has no place in a file's 64 bits is no cost that anybody knows
 _DAY_SECONDS = 86_400
 _NOTHING = Usage()
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
@@ -147,7 +148,8 @@ class PriceTable:
             cost_of = self._found[key] = self._cost_of(spec, datetime.fromtimestamp(at, UTC).date())
         if cost_of is None:
             return 0 if usage == _NOTHING else None
-        return cost_of(usage)
+        cost = cost_of(usage)
+        return cost if cost < _MOST_NANO_USD else None
 
     def __reduce__(self) -> tuple[type[PriceTable], tuple[Any]]:
         return (PriceTable, (self.own,))

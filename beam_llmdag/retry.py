@@ -38,7 +38,7 @@ class RetryPolicy:
 
     def asks_again_for(self, error: CallError) -> bool:
         """Whether the model may do better when it is told what was wrong with its answer."""
-        return MEANING[error.error_class].asked_again
+        return MEANING[error.error_class].asked_again and error.asked_again
 
     def delay_seconds(self, tries: int, error: CallError, rng: random.Random) -> float:
         """How long to wait after `tries` failed tries, the last of which ended with `error`."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["clean_text", "excerpt"]
+__all__ = ["clean_text", "excerpt", "name_text"]
+
+_LONGEST_NAME = 200
+_HIGHEST_NUMBER = 2**128
 
 
 def clean_text(text: str) -> str:
@@ -27,3 +30,13 @@ def excerpt(text: str, longest: int) -> str:
     kept = longest - len(left_out)
     end = kept // 4
     return text[: kept - end] + left_out + text[-end:]
+
+
+def name_text(name: object) -> str | None:
+    """A name or an id that somebody else gave, as a short text in one line; None if it is neither text nor number."""
+    if isinstance(name, int) and not isinstance(name, bool) and abs(name) < _HIGHEST_NUMBER:
+        name = str(name)
+    if not isinstance(name, str):
+        return None
+    known = clean_text(name[: _LONGEST_NAME + 1])
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in known)[:_LONGEST_NAME] or None

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import add, attrgetter
 
-__all__ = ["TOKEN_KINDS", "Usage"]
+__all__ = ["MOST_TOKENS", "TOKEN_KINDS", "Usage"]
+
+MOST_TOKENS = 2**53
+"""No call has used as many as this: such a number is a mistake, and sums of it would leave 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,16 @@ class Usage:
         numbers: tuple[int, ...] = _COUNTS(self)
         return numbers
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether these can be the tokens of a call: numbers, none too large, no part larger than its whole."""
+        return (
+            all(type(number) is int and 0 <= number < _MOST_OF_A_SUM for number in self.counts())
+            and self.cache_read_tokens + self.cache_write_tokens <= self.input_tokens
+            and self.cache_write_1h_tokens <= self.cache_write_tokens
+            and self.reasoning_tokens <= self.output_tokens
+        )
+
     def __add__(self, other: Usage) -> Usage:
         return Usage.of(map(add, self.counts(), other.counts()))
 
@@ -46,4 +59,5 @@ class Usage:
 TOKEN_KINDS: tuple[str, ...] = tuple(field.name for field in fields(Usage))
 """The kinds of tokens, as they are called in rows, counters and the ledger."""
 
+_MOST_OF_A_SUM = 4 * MOST_TOKENS  # a kind may be the sum of what a vendor counts apart
 _COUNTS = attrgetter(*TOKEN_KINDS)

@@ -10,24 +10,22 @@ import anthropic
 import httpx2
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.model import Answer, Image, Message, Model, Request, Stop
+from beam_llmdag.model import Answer, Image, Message, Model, Request
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.body import WholeBodies, text_of
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import ANTHROPIC
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
-from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.providers.request_body import base64_of, deep_merged, given, mapping
+from beam_llmdag.providers.stop_reasons import stop_of
+from beam_llmdag.providers.usage_report import agreed, count, details, part
+from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["AnthropicProvider", "request_body"]
 
 _DEFAULT_MAX_TOKENS = 4096  # the API insists on a number
-_STOPS: Mapping[str, Stop] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-}
 
 
 class _Client(WholeBodies, anthropic.DefaultAioHttpClient):
@@ -81,38 +79,40 @@ class AnthropicProvider(HttpProvider):
         if client is not None:
             await client.close()
 
-    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
-        body = reply.body
+    def _read(self, body: Mapping[str, Any]) -> Answer | None:
         blocks = body.get("content")
-        stop = _STOPS.get(body.get("stop_reason") or "", "end")
+        stop = stop_of(body.get("stop_reason"))
         if not isinstance(blocks, list):
             if stop != "refusal":
                 return None
             blocks = []  # a refusal may have null in place of a content
         text = "".join(str(block.get("text") or "") for block in map(mapping, blocks) if block.get("type") == "text")
-        details = mapping(body.get("stop_details"))
+        words = mapping(body.get("stop_details"))
+        told = (words.get("explanation"), text, words.get("category"))
         return Answer(
             text=text,
             stop=stop,
-            usage=usage,
-            model_name=body.get("model"),
-            request_id=reply.request_id or body.get("id"),
-            refusal=(details.get("explanation") or text or details.get("category")) if stop == "refusal" else None,
+            stop_reason=name_text(body.get("stop_reason")),
+            refusal=next((said for said in told if said and isinstance(said, str)), None),
         )
 
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
-        usage = mapping(body.get("usage"))
-        if not usage:
+        if not body.get("usage"):
             return None
-        read, write = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
-        return Usage(
+        usage = details(body["usage"])
+        writes = details(usage.get("cache_creation"))
+        short, long = (part(writes.get(f"ephemeral_{time}_input_tokens")) for time in ("5m", "1h"))
+        read = part(usage.get("cache_read_input_tokens"))
+        write = max(part(usage.get("cache_creation_input_tokens")), short + long)  # proxies leave the sum out
+        reading = Usage(
             input_tokens=count(usage.get("input_tokens")) + read + write,
             output_tokens=count(usage.get("output_tokens")),
             cache_read_tokens=read,
             cache_write_tokens=write,
-            cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-            reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
+            cache_write_1h_tokens=long,
+            reasoning_tokens=part(details(usage.get("output_tokens_details")).get("thinking_tokens")),
         )
+        return agreed([reading], None)
 
 
 def request_body(request: Request) -> dict[str, Any]:

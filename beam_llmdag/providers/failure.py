@@ -64,13 +64,14 @@ def failure(reply: Reply, access: Access, now: float, usage: Usage | None = None
     )
 
 
-def no_answer(reply: Reply) -> CallError:
+def no_answer(reply: Reply, usage: Usage | None) -> CallError:
     """The error for a good status around something that is no answer: a proxy's page, an empty body, other JSON."""
     return CallError(
         "connection",
         f"HTTP {reply.status}, but not with an answer in JSON: {description(reply.body)}",
         http_status=reply.status,
         request_id=reply.request_id,
+        usage=usage,
     )
 
 

@@ -10,23 +10,19 @@ from google import genai
 from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
-from beam_llmdag.model import Answer, Image, Model, Request, Stop
+from beam_llmdag.model import Answer, Image, Model, Request
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.body import ASKED_FOR, WholeResponse
 from beam_llmdag.providers.dialects import GOOGLE
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
-from beam_llmdag.providers.request_body import count, given, mapping
+from beam_llmdag.providers.request_body import given, mapping
+from beam_llmdag.providers.stop_reasons import stop_of
+from beam_llmdag.providers.usage_report import agreed, count, details, part
+from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["GoogleProvider"]
-
-_STOPS: Mapping[str, Stop] = {
-    "MAX_TOKENS": "length",
-    "CONTINUATION": "length",
-    **dict.fromkeys(("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "refusal"),
-    **dict.fromkeys(("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR"), "refusal"),
-}
 
 
 class GoogleProvider(HttpProvider):
@@ -39,6 +35,8 @@ class GoogleProvider(HttpProvider):
     """
 
     dialect = GOOGLE
+    model_field = "modelVersion"
+    id_field = "responseId"
 
     def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
         variables = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -85,40 +83,44 @@ class GoogleProvider(HttpProvider):
         if session is not None:
             await session.close()
 
-    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
-        body = reply.body
-        candidates = body.get("candidates")
+    def _read(self, body: Mapping[str, Any]) -> Answer | None:
+        candidate = _candidate(body)
         feedback = mapping(body.get("promptFeedback"))
-        if isinstance(candidates, list) and candidates:
-            candidate = mapping(candidates[0])
-            reason = str(candidate.get("finishReason") or "STOP")
-            said = candidate.get("finishMessage") or f"stopped: {reason}"
-            stop = _STOPS.get(reason, "end")
+        if candidate:
+            reason = name_text(candidate.get("finishReason"))
+            stop = stop_of(candidate.get("finishReason"))
+            words, otherwise = candidate.get("finishMessage"), f"stopped: {reason}"
         elif feedback.get("blockReason"):
-            candidate, stop = {}, "refusal"
-            said = feedback.get("blockReasonMessage") or f"prompt blocked: {feedback['blockReason']}"
+            reason, stop = name_text(feedback["blockReason"]), "refusal"
+            words, otherwise = feedback.get("blockReasonMessage"), f"prompt blocked: {reason}"
         else:
             return None
         return Answer(
             text=_text(candidate),
             stop=stop,
-            usage=usage,
-            model_name=body.get("modelVersion"),
-            request_id=reply.request_id or body.get("responseId"),
-            refusal=said if stop == "refusal" else None,
+            stop_reason=reason,
+            refusal=(words if words and isinstance(words, str) else otherwise) if stop == "refusal" else None,
         )
 
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
-        usage = mapping(body.get("usageMetadata"))
-        if not usage:
+        if not body.get("usageMetadata"):
             return None
-        thoughts = count(usage.get("thoughtsTokenCount"))
-        return Usage(
-            input_tokens=count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount")),
-            output_tokens=count(usage.get("candidatesTokenCount")) + thoughts,
-            cache_read_tokens=count(usage.get("cachedContentTokenCount")),
-            reasoning_tokens=thoughts,
-        )
+        usage = details(body["usageMetadata"])
+        prompt = count(usage.get("promptTokenCount")) + part(usage.get("toolUsePromptTokenCount"))
+        cached, thoughts = part(usage.get("cachedContentTokenCount")), part(usage.get("thoughtsTokenCount"))
+        # a number that is 0 is left out; where there is a text it is not 0
+        spoken = (count if _text(_candidate(body)) else part)(usage.get("candidatesTokenCount"))
+        readings = [
+            Usage(input_tokens=read, output_tokens=written, cache_read_tokens=cached, reasoning_tokens=thoughts)
+            for read in (prompt, prompt + cached)
+            for written in (spoken + thoughts, spoken)
+        ]
+        return agreed(readings, usage.get("totalTokenCount"))
+
+
+def _candidate(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    candidates = body.get("candidates")
+    return mapping(candidates[0]) if isinstance(candidates, list) and candidates else {}
 
 
 def _text(candidate: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from beam_llmdag.providers.failure import failure, no_answer
 from beam_llmdag.providers.key_filter import KeyFilter
 from beam_llmdag.providers.limit_headers import limit_states
 from beam_llmdag.providers.reply import Reply, error_in
+from beam_llmdag.providers.usage_report import UsageError
+from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["HttpProvider"]
@@ -36,6 +38,8 @@ class HttpProvider(ABC):
 
     default_in_flight: int = 64
     dialect: ClassVar[VendorDialect]
+    model_field: ClassVar[str] = "model"
+    id_field: ClassVar[str] = "id"
 
     def __init__(self, model: Model, access: Access, clock: Clock | None) -> None:
         self.model = model
@@ -66,14 +70,21 @@ class HttpProvider(ABC):
         if self.access.lacks_secret:
             await self._read_secret()
         reply = await self._send(request)
-        usage = self._usage(reply.body) if isinstance(reply.body, Mapping) else None
-        if reply.status >= 400 or error_in(reply.body) is not None:
-            raise failure(reply, self.access, self._clock.now(), usage)
-        answer = self._read(reply, usage) if isinstance(reply.body, Mapping) else None
+        body = reply.body if isinstance(reply.body, Mapping) else {}
+        usage = self._believed_usage(body)
+        failed = reply if reply.status >= 400 or error_in(reply.body) is not None else self._error_within(reply)
+        if failed is not None:
+            raise failure(failed, self.access, self._clock.now(), usage)
+        answer = self._read(body)
         if answer is None:
-            raise no_answer(reply)
-        limits = limit_states(reply.headers, self._clock.now())
-        return replace(answer, limits=limits) if limits else answer
+            raise no_answer(reply, usage)
+        return replace(
+            answer,
+            usage=usage,
+            model_name=name_text(body.get(self.model_field)),
+            request_id=reply.request_id or name_text(body.get(self.id_field)),
+            limits=limit_states(reply.headers, self._clock.now()),
+        )
 
     async def aclose(self) -> None:
         """See `Provider`."""
@@ -81,6 +92,12 @@ class HttpProvider(ABC):
             self._key_filter.remove()
             self._key_filter = None
         await self._close_client()
+
+    def _believed_usage(self, body: Mapping[str, Any]) -> Usage | None:
+        try:
+            return self._usage(body)
+        except UsageError:
+            return None
 
     async def _read_secret(self) -> None:
         """Reads the key, once for all calls that wait for it; a call that is given up takes it from nobody else."""
@@ -119,16 +136,23 @@ class HttpProvider(ABC):
         """
 
     @abstractmethod
-    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
-        """The answer in a JSON object; None if there is none in it.
+    def _read(self, body: Mapping[str, Any]) -> Answer | None:
+        """The text, stop reason and refusal in a JSON object; None if there is no answer in it.
 
-        Raises:
-            CallError: the object tells of a failure in the vendor's own way.
+        What else stands there is read apart from it: it is nothing to lose a paid answer for.
         """
+
+    def _error_within(self, reply: Reply) -> Reply | None:  # noqa: ARG002 - most vendors have no such place
+        """The error in a place of this API's own, as a reply; None if there is none."""
+        return None
 
     @abstractmethod
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
-        """The tokens that a JSON object names."""
+        """The tokens that a JSON object names.
+
+        Raises:
+            UsageError: they cannot be believed.
+        """
 
     @abstractmethod
     async def _close_client(self) -> None:

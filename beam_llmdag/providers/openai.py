@@ -17,7 +17,6 @@ from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.body import WholeBodies, text_of
 from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import OPENAI
-from beam_llmdag.providers.failure import failure
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
 from beam_llmdag.usage import Usage
@@ -90,8 +89,8 @@ class OpenAIResponsesProvider(_OpenAIProvider):
     def _body(self, request: Request) -> dict[str, Any]:
         return openai_responses.request_body(request)
 
-    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
-        return openai_responses.read_answer(reply, usage)
+    def _read(self, body: Mapping[str, Any]) -> Answer | None:
+        return openai_responses.read_answer(body)
 
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
         return openai_responses.read_usage(body)
@@ -111,11 +110,11 @@ class OpenAIChatProvider(_OpenAIProvider):
     def _body(self, request: Request) -> dict[str, Any]:
         return openai_chat.request_body(request, own_server=self.endpoint is None)
 
-    def _read(self, reply: Reply, usage: Usage | None) -> Answer | None:
-        error = openai_chat.choice_error(reply)
-        if error is not None:
-            raise failure(error, self.access, self._clock.now(), usage)
-        return openai_chat.read_answer(reply, usage)
+    def _read(self, body: Mapping[str, Any]) -> Answer | None:
+        return openai_chat.read_answer(body)
+
+    def _error_within(self, reply: Reply) -> Reply | None:
+        return openai_chat.choice_error(reply)
 
     def _usage(self, body: Mapping[str, Any]) -> Usage | None:
         return openai_chat.read_usage(body)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beam_llmdag.model import Answer, Image, Message, Request, Stop
+from beam_llmdag.model import Answer, Image, Message, Request
 from beam_llmdag.providers.reply import Reply
-from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.providers.request_body import base64_of, deep_merged, given, mapping
+from beam_llmdag.providers.stop_reasons import stop_of
+from beam_llmdag.providers.usage_report import openai_usage
+from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["choice_error", "read_answer", "read_usage", "request_body"]
-
-_STOPS: Mapping[str, Stop] = {"length": "length", "content_filter": "refusal"}
 
 
 def request_body(request: Request, *, own_server: bool) -> dict[str, Any]:
@@ -48,26 +49,25 @@ def _part(part: str | Image) -> dict[str, Any]:
 
 def choice_error(reply: Reply) -> Reply | None:
     """The error that some gateways put inside of the first choice, as a reply of its own; None if there is none."""
-    error = _first_choice(reply.body).get("error")
+    error = _first_choice(mapping(reply.body)).get("error")
     return Reply(status=reply.status, headers=reply.headers, body={"error": error}) if error else None
 
 
-def read_answer(reply: Reply, usage: Usage | None) -> Answer | None:
+def read_answer(body: Mapping[str, Any]) -> Answer | None:
     """The answer in a completion; None if it has none."""
-    choice = _first_choice(reply.body)
+    choice = _first_choice(body)
     message = choice.get("message")
     if not isinstance(message, Mapping):
         return None
     text = _text(message.get("content"))
-    refusal = message.get("refusal") or None
-    stop = _STOPS.get(choice.get("finish_reason") or "", "end")
+    refusal = message.get("refusal")
+    stop = "refusal" if refusal else stop_of(choice.get("finish_reason"))
+    said = refusal if isinstance(refusal, str) and refusal else text
     return Answer(
         text=text,
-        stop="refusal" if refusal else stop,
-        usage=usage,
-        model_name=reply.body.get("model"),
-        request_id=reply.request_id or reply.body.get("id"),
-        refusal=refusal or (text or "stopped by the content filter" if stop == "refusal" else None),
+        stop=stop,
+        stop_reason=name_text(choice.get("finish_reason")),
+        refusal=(said or "stopped by the content filter") if stop == "refusal" else None,
     )
 
 
@@ -84,15 +84,9 @@ def _text(content: Any) -> str:
 
 
 def read_usage(body: Mapping[str, Any]) -> Usage | None:
-    """The tokens of a completion; cached and reasoning tokens are parts of the totals already."""
-    usage = mapping(body.get("usage"))
-    if not usage:
-        return None
-    read = mapping(usage.get("prompt_tokens_details"))
-    return Usage(
-        input_tokens=count(usage.get("prompt_tokens")),
-        output_tokens=count(usage.get("completion_tokens")),
-        cache_read_tokens=count(read.get("cached_tokens")),
-        cache_write_tokens=count(read.get("cache_write_tokens")),
-        reasoning_tokens=count(mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-    )
+    """The tokens of a completion.
+
+    Raises:
+        UsageError: see `openai_usage`.
+    """
+    return openai_usage(body.get("usage"), "prompt", "completion")

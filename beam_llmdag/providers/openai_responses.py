@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from beam_llmdag.model import Answer, Image, Message, Request, Stop
-from beam_llmdag.providers.reply import Reply
-from beam_llmdag.providers.request_body import base64_of, count, deep_merged, given, mapping
+from beam_llmdag.model import Answer, Image, Message, Request
+from beam_llmdag.providers.request_body import base64_of, deep_merged, given, mapping
+from beam_llmdag.providers.stop_reasons import stop_of
+from beam_llmdag.providers.usage_report import openai_usage
+from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["read_answer", "read_usage", "request_body"]
+
+_FINISHED = ("completed", "incomplete")
+_UNFINISHED = ("failed", "cancelled", "queued", "in_progress")
 
 
 def request_body(request: Request) -> dict[str, Any]:
@@ -44,23 +49,21 @@ def _part(part: str | Image, kind: str) -> dict[str, Any]:
     return {"type": "input_image", "image_url": f"data:{part.media_type};base64,{base64_of(part)}"}
 
 
-def read_answer(reply: Reply, usage: Usage | None) -> Answer | None:
+def read_answer(body: Mapping[str, Any]) -> Answer | None:
     """The answer in a response; None if it has none."""
-    body = reply.body
     if not isinstance(body.get("output"), list):
         return None
     parts = list(_parts(body["output"]))
     text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text")
     refusals = [str(part.get("refusal") or "") for part in parts if part.get("type") == "refusal"]
-    stop = _stop(body, parts)
-    if stop is None:
+    if body.get("status") in _UNFINISHED or not (parts or body.get("status") in _FINISHED):
         return None
+    reason = _reason(body)
+    stop = "refusal" if refusals else stop_of(reason)
     return Answer(
         text=text,
-        stop="refusal" if refusals else stop,
-        usage=usage,
-        model_name=body.get("model"),
-        request_id=reply.request_id or body.get("id"),
+        stop=stop,
+        stop_reason=name_text(reason),
         refusal="".join(refusals) or (text or "stopped by the content filter" if stop == "refusal" else None),
     )
 
@@ -74,25 +77,17 @@ def _parts(output: list[Any]) -> Iterator[Mapping[str, Any]]:
         yield from map(mapping, content if isinstance(content, list) else [])
 
 
-def _stop(body: Mapping[str, Any], parts: list[Mapping[str, Any]]) -> Stop | None:
-    """Why the model stopped; None for a response that did not get that far."""
-    status = body.get("status")
-    if status == "incomplete":
-        filtered = mapping(body.get("incomplete_details")).get("reason") == "content_filter"
-        return "refusal" if filtered else "length"
-    return "end" if status == "completed" or (status is None and parts) else None
+def _reason(body: Mapping[str, Any]) -> Any:
+    """Why the model stopped."""
+    if body.get("status") != "incomplete":
+        return body.get("status")
+    return mapping(body.get("incomplete_details")).get("reason") or "length"
 
 
 def read_usage(body: Mapping[str, Any]) -> Usage | None:
-    """The tokens of a response; cached and reasoning tokens are parts of the totals already."""
-    usage = mapping(body.get("usage"))
-    if not usage:
-        return None
-    read = mapping(usage.get("input_tokens_details"))
-    return Usage(
-        input_tokens=count(usage.get("input_tokens")),
-        output_tokens=count(usage.get("output_tokens")),
-        cache_read_tokens=count(read.get("cached_tokens")),
-        cache_write_tokens=count(read.get("cache_write_tokens")),
-        reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("reasoning_tokens")),
-    )
+    """The tokens of a response.
+
+    Raises:
+        UsageError: see `openai_usage`.
+    """
+    return openai_usage(body.get("usage"), "input", "output")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_llmdag.providers.access import Access
+from beam_llmdag.text import name_text
 
 __all__ = ["Reply", "codes", "description", "error_in", "read_reply", "words"]
 
@@ -41,7 +42,7 @@ class Reply:
         """The vendor's id of the request, from a header or the body of an error."""
         from_header = next((self.headers[name] for name in _ID_HEADERS if self.headers.get(name)), None)
         in_body = self.body.get("request_id") if isinstance(self.body, Mapping) else None
-        return from_header or (in_body if isinstance(in_body, str) else None)
+        return name_text(from_header or in_body)
 
 
 def read_reply(status: int, headers: Mapping[str, str], content: str, access: Access) -> Reply:

@@ -1,4 +1,4 @@
-"""Small pieces that request bodies and usage reports of all vendors are made of."""
+"""Small pieces that request bodies and replies of all vendors are made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_llmdag.model import Image
 
-__all__ = ["base64_of", "count", "deep_merged", "given", "mapping"]
+__all__ = ["base64_of", "deep_merged", "given", "mapping"]
 
 
 def deep_merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,8 +33,3 @@ def base64_of(image: Image) -> str:
 def mapping(value: Any) -> Mapping[str, Any]:
     """`value` if it is an object, an empty one otherwise: vendors send null for what there is none of."""
     return value if isinstance(value, Mapping) else {}
-
-
-def count(value: Any) -> int:
-    """A number of tokens from a vendor's report; 0 for null and for anything that is no number."""
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
