@@ -34,7 +34,7 @@ _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a model costs, in US dollars per million tokens.
+    """What a model costs, in US dollars per million tokens, for a request of any length: it has no tiers.
 
     Args:
         input: tokens read.
