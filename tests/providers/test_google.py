@@ -56,7 +56,7 @@ def test_parts_are_joined_without_thoughts(api, simulator):
         ("PROHIBITED_CONTENT", "refusal"),
         ("BLOCKLIST", "refusal"),
         ("SPII", "refusal"),
-        ("OTHER", "end"),
+        ("OTHER", "unknown"),
     ],
 )
 def test_finish_reasons(api, simulator, reason, stop):
