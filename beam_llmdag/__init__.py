@@ -12,6 +12,7 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Dimension, Regroup
 from beam_llmdag.errors import CallError, GraphError, InputError, LLMDagError, StrictModeError
 from beam_llmdag.item import Item
+from beam_llmdag.missing import Missing
 from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.prices import Price
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
@@ -38,6 +39,7 @@ __all__ = [
     "LLMDag",
     "LLMDagError",
     "Message",
+    "Missing",
     "Model",
     "Price",
     "ReadItems",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from beam_llmdag.timeouts import Timeouts
 from beam_llmdag.usage import Usage
 
 __all__ = ["Attempts", "Outcome", "Patience", "checked", "unsent"]
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
 _LONGEST_PROMPT = 20_000  # and of a prompt
@@ -195,7 +198,10 @@ class Attempts:
     async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
         try:
             with self._timeouts.within(patience.seconds) as timer:
-                return await provider.answer(request)
+                answer = await provider.answer(request)
+            if not isinstance(answer, Answer):
+                raise TypeError(f"answer() returned {type(answer).__name__} in place of an Answer")
+            return answer
         except CallError as error:
             raised = error
         except TimeoutError as error:
@@ -209,7 +215,7 @@ class Attempts:
             raised = CallError("connection", told(error))
         except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
             raised = _fault(f"the provider raised {told(error)}", error)
-        return _redacted(raised, provider.key())
+        return _redacted(raised, _key(provider))
 
     def _attempt(
         self,
@@ -381,6 +387,14 @@ def _redacted(error: CallError, secret: str | None) -> CallError:
     )
 
 
+def _key(provider: Provider) -> str | None:
+    try:
+        return provider.key()
+    except BaseException as error:  # noqa: BLE001 - as in `_answer`
+        _log.warning("a provider's key() raised %s: a key that a message has cannot be hidden", type(error).__name__)
+        return None
+
+
 def _words(answer: Answer) -> str:
     """What the model said, in whichever field it came."""
     return answer.text or answer.refusal or ""
@@ -388,4 +402,4 @@ def _words(answer: Answer) -> str:
 
 def _kept(text: str, longest: int, provider: Provider) -> str:
     """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
-    return excerpt(clean_text(hidden(text, provider.key())), longest)
+    return excerpt(clean_text(hidden(text, _key(provider))), longest)

@@ -13,12 +13,13 @@ from beam_llmdag.call import Caller, Question, Reply
 from beam_llmdag.dimension import ABSENT, Dimension, Function, Step
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.item import Item
+from beam_llmdag.missing import missing_reason
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.prompt import messages_of
 from beam_llmdag.result import Result
 from beam_llmdag.sampling import sampled
 from beam_llmdag.telling import quoted
-from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, guarded, typed, user_error
+from beam_llmdag.user_code import Failed, Skipped, Values, call_user, dumped, guarded, own_item, typed, user_error
 
 __all__ = [
     "Prompt",
@@ -28,7 +29,6 @@ __all__ = [
     "computed",
     "concluded",
     "evaluate_item",
-    "missing_reason",
     "models_of",
     "read_prompt",
 ]
@@ -49,7 +49,7 @@ async def evaluate_item(
     Raises:
         StoreError: the answer store does not work.
     """
-    arguments: dict[str, Any] = {"item": item}
+    arguments: dict[str, Any] = {"item": own_item(item)}
     values = Values(subject=item.id, arguments=arguments)
     try:
         for name in dimension.read:
@@ -203,15 +203,6 @@ def check_skip_if(dimension: Dimension, values: Values) -> None:
     """
     if dimension.skip_if is not None and call_user(dimension.skip_if, values, bool):  # bool() of an array raises
         raise Skipped("its skip_if is true")
-
-
-def missing_reason(name: str, result: Result | None) -> str:
-    """Why a dependency has no value, in words."""
-    if result is None:
-        return f"{name!r}, which has no answer"
-    if result.status == "skipped":
-        return f"{name!r}, which was skipped ({result.reason})"
-    return f"{name!r}, which failed ({result.error_class})"
 
 
 def _replacement(dimension: Dimension, values: Values, error: CallError) -> Any:

@@ -14,7 +14,7 @@ from beam_llmdag.evaluate import check_dependencies, check_skip_if, computed, co
 from beam_llmdag.reduction import reduced
 from beam_llmdag.result import Result, Row
 from beam_llmdag.telling import listed, quoted
-from beam_llmdag.user_code import Failed, Skipped, Values, call_user, typed
+from beam_llmdag.user_code import Failed, Skipped, Values, call_user, own_item, typed
 
 __all__ = [
     "NO_GROUP",
@@ -54,7 +54,7 @@ async def evaluate_global(
         StoreError: the answer store does not work.
     """
     rows = sorted(rows, key=lambda row: row.item.id)
-    values = Values(subject=group, arguments={"items": [row.item for row in rows]})
+    values = Values(subject=group, arguments={"items": [own_item(row.item) for row in rows]})
     left_out: tuple[str, ...] = ()
     seen = len(rows)
     try:
@@ -124,7 +124,7 @@ def global_arguments(
     Raises:
         Failed: a validator of the user raised.
     """
-    arguments: dict[str, Any] = {"items": [row.item for row in rows]}
+    arguments: dict[str, Any] = {"items": [own_item(row.item) for row in rows]}
     for name in names:
         step = steps[name]
         if isinstance(step, Dimension) and step.scope == "item":
@@ -154,7 +154,7 @@ def _group(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
     assert isinstance(per, Function)
     if dimension.on_missing != "run" and not complete_rows(per.needs, [row])[0]:
         raise Skipped("an answer is missing")
-    values = Values(subject=row.item.id, arguments={"item": row.item, **_answers(per.needs, row, steps)})
+    values = Values(subject=row.item.id, arguments={"item": own_item(row.item), **_answers(per.needs, row, steps)})
     named: str = call_user(per, values, _group_name)
     return named
 

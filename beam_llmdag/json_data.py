@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from beam_llmdag.decimals import exact_float
 from beam_llmdag.errors import CallError
 from beam_llmdag.telling import shown
 from beam_llmdag.text import clean_text
@@ -90,7 +91,7 @@ def _beyond_64_bits(digits: int) -> str:
     return f"a number of {digits} digits does not fit 64 bits; give a smaller one"
 
 
-decoder = json.JSONDecoder(object_pairs_hook=_no_repeated_key, strict=False)
+decoder = json.JSONDecoder(object_pairs_hook=_no_repeated_key, parse_float=exact_float, strict=False)
 """Reads JSON in which no key has two values.
 
 Raw line breaks in strings are read (`strict=False`): models write them, and they mean themselves. NaN and Infinity are
@@ -138,7 +139,7 @@ def _checked(data: Any, path: str) -> Any:
     if isinstance(data, float):
         if not math.isfinite(data):
             raise CallError("invalid_answer", f"{path or 'the answer'}: {data} is no JSON number")
-        return data
+        return float(data)  # also of one that remembers its text
     if isinstance(data, int):  # bool is one too, and fits
         if not -_INT64 <= data < _INT64:
             raise CallError("invalid_answer", f"{path or 'the answer'}: {_large(data)}")

@@ -10,9 +10,9 @@ from typing import Any
 
 from beam_llmdag.dimension import Regroup, Step
 from beam_llmdag.errors import InputError
-from beam_llmdag.evaluate import missing_reason
 from beam_llmdag.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
 from beam_llmdag.item import Item, id_text, item_from
+from beam_llmdag.missing import missing_reason
 from beam_llmdag.result import Result, Row
 from beam_llmdag.telling import listed, quoted, shown
 from beam_llmdag.user_code import Failed, Skipped, Values, call_user, guarded, user_error

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from beam_llmdag.core_schemas import nodes
+from beam_llmdag.decimals import decimals_as_text
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.json_data import check_data, clean_json
 from beam_llmdag.pairs import has_maps, is_map, maps_from_pairs
@@ -53,6 +54,7 @@ class Output:
         self.data_schema: dict[str, Any] | None = None
         self._adapter: TypeAdapter[Any] | None = None
         self._validator: Any = None
+        self._has_decimals = False
         if declared is str:
             return
         from_declared = self._from_json_schema if isinstance(declared, Mapping) else self._from_type
@@ -99,6 +101,8 @@ class Output:
         try:
             if self._has_maps:
                 value = maps_from_pairs(value, self._inner_schema, {"#": self.schema, **self.schema.get("$defs", {})})
+            if self._has_decimals:
+                value = decimals_as_text(value, self._inner_schema, self.schema.get("$defs", {}))
             return self._checked(lambda: self._validated(value))
         except RecursionError:
             raise CallError("invalid_answer", "the JSON is nested too deeply") from None
@@ -183,6 +187,7 @@ class Output:
         try:
             self._adapter = TypeAdapter(declared)
             for node in nodes(self._adapter.core_schema):
+                self._has_decimals |= node["type"] == "decimal"
                 if isinstance(node.get("cls"), EnumType) and not len(node["cls"]):
                     raise _no_members(node["cls"].__name__)
             self._rebuilder = Rebuilder(self._adapter.core_schema)

@@ -12,11 +12,24 @@ from typing import Any, TypeVar
 
 from beam_llmdag.dimension import Dimension, Function, Step
 from beam_llmdag.errors import CallError
+from beam_llmdag.item import Item
+from beam_llmdag.missing import Missing, allows_null, missing_reason
 from beam_llmdag.result import Result
 from beam_llmdag.schema import Output
 from beam_llmdag.telling import shortened, told, traceback_of
 
-__all__ = ["Failed", "Skipped", "Values", "call_user", "dumped", "guarded", "typed", "typed_parts", "user_error"]
+__all__ = [
+    "Failed",
+    "Skipped",
+    "Values",
+    "call_user",
+    "dumped",
+    "guarded",
+    "own_item",
+    "typed",
+    "typed_parts",
+    "user_error",
+]
 
 T = TypeVar("T")
 
@@ -62,16 +75,33 @@ def call_user(function: Function, values: Values, then: Callable[[Any], Any] | N
 
 
 def typed(step: Step, result: Result | None) -> Any:
-    """The typed answer that a prompt function sees; None if there is none.
+    """The typed answer that a prompt function sees, for that function alone.
+
+    Returns:
+        The answer; if there is none, None, or a `Missing` where None is an answer.
 
     Raises:
         Failed: a validator of the user raised.
     """
     if result is None or not result.has_data:
-        return None
+        may_be_null = isinstance(step, Dimension) and allows_null(step.output.data_schema)
+        return Missing(step.name, missing_reason(step.name, result)) if may_be_null else None
     if not isinstance(step, Dimension):
-        return result.data
-    return guarded(lambda: step.output.rebuild(result.data), f"rebuilding the answer of {step.name!r}")
+        return _own(result.data)
+    return guarded(lambda: _own(step.output.rebuild(result.data)), f"rebuilding the answer of {step.name!r}")
+
+
+def own_item(item: Item) -> Item:
+    """`item` for one function, which may write into it: what others see of the item stays as it was."""
+    return Item(item.id, _own(item.content), _own(item.metadata), source_ids=item.source_ids)
+
+
+def _own(data: Any) -> Any:
+    """`data` with dicts and lists of its own; other objects are made anew for every function as it is."""
+    kind = type(data)
+    if kind is dict:
+        return {key: _own(value) for key, value in data.items()}
+    return [_own(value) for value in data] if kind is list else data
 
 
 def typed_parts(dimension: Dimension, parts: Sequence[Any]) -> list[Any]:
@@ -81,7 +111,7 @@ def typed_parts(dimension: Dimension, parts: Sequence[Any]) -> list[Any]:
         Failed: a validator of the user raised.
     """
     rebuild = dimension.asked.rebuild
-    return guarded(lambda: [rebuild(part) for part in parts], f"rebuilding answers of {dimension.name!r}")
+    return guarded(lambda: [_own(rebuild(part)) for part in parts], f"rebuilding answers of {dimension.name!r}")
 
 
 def dumped(output: Output, value: Any, what: str) -> Any:

@@ -335,6 +335,19 @@ def test_a_fault_in_a_provider_costs_one_call_and_is_not_tried_again(error):
     assert provider.calls == 1
 
 
+def test_a_provider_that_returns_no_answer_has_given_none():
+    class Confused(Raising):
+        async def answer(self, request):
+            return {"text": "fine"}
+
+        def key(self):
+            raise SystemExit(3)
+
+    [reply] = ask(make_caller({"odd": Confused(ValueError())}), question(model=Model("odd:x", attempts=2)))
+    assert classes(reply) == ["user_function"]
+    assert "answer() returned dict in place of an Answer" in reply.error.message
+
+
 @pytest.mark.parametrize("error", [ConnectionResetError("sk-0123456789"), asyncio.CancelledError("sk-0123456789")])
 def test_a_provider_that_lost_its_connection_is_asked_again(error):
     provider = Raising(error)

@@ -127,7 +127,7 @@ class CallFn(beam.DoFn):
         self._metrics[result.dimension].count(result)
         self._progress.add(result)
         if result.status == "failed":
-            stop_if_strict(self._config, result.message or result.dimension)
+            stop_if_strict(self._config, result)
 
     def _signal_throttling(self) -> None:
         """Tells the runner how long limits held calls back: more workers would not have helped."""

@@ -58,7 +58,7 @@ class _RowOf(beam.DoFn):
         try:
             yield Row(item=item_from(element, where=where))
         except InputError as error:
-            stop_if_strict(self._config, str(error))
+            stop_if_strict(self._config, f"bad_input: {error}")
             item_id = given or (kind if isinstance(element, (Item, RefusedItem)) else quoted(element))
             failure = Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
             yield pvalue.TaggedOutput(UNUSABLE, failure)
@@ -118,7 +118,7 @@ class _Unique(beam.DoFn):
             f"item {quoted(item_id)}: duplicate id, {len(rows)} items have it; make it unique, "
             "none of them was analysed"
         )
-        stop_if_strict(self._config, message)
+        stop_if_strict(self._config, f"{_DUPLICATE}: {message}")
         for place, row in rows:
             if self._dimensions:
                 yield at_place(self._failed(row.item, message), place, window)

@@ -151,7 +151,7 @@ class _PaneFn(CallFn):
             flight.submit(place, coroutine())
         for value in made.values:
             if isinstance(value, Result) and value.status == "failed":
-                stop_if_strict(self._config, value.message or value.dimension)
+                stop_if_strict(self._config, value)
             windowed = place.with_value(value)
             yield windowed if made.tag is None else pvalue.TaggedOutput(made.tag, windowed)
 

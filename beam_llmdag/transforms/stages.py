@@ -87,7 +87,7 @@ class _RegroupFn(beam.DoFn):
         assert isinstance(regroup, Regroup)
         items, report = regroup_rows(regroup, element[1], named, steps)
         if report.status == "failed":
-            stop_if_strict(self._config, report.message or report.dimension)
+            stop_if_strict(self._config, report)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
         for item in items:
             yield Row(item=item)

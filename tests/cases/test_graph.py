@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+from conftest import BeamRunner
 from dags import answered, make_dag, prompt_of
 from pydantic import BaseModel, Field
 
@@ -12,7 +13,7 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.errors import CallError
 from beam_llmdag.item import Item
 from beam_llmdag.model import Image, Model
-from beam_llmdag.testing import Reply, Simulator
+from beam_llmdag.testing import Reply, ScriptedProvider, Simulator
 
 ITEMS = [Item("1", "skip b"), Item("2", "all")]
 
@@ -297,3 +298,19 @@ def test_a_grouping_that_failed_makes_no_items_and_says_why(run):
     assert (report["group"].status, report["by_group"].status) == ("failed", "skipped")
     assert "'group', which failed (invalid_answer)" in report["by_group"].reason
     assert {prompt_of(request)[:5] for request in provider.requests} == {"Group"}
+
+
+def test_the_reason_of_a_skip_does_not_grow_with_the_chain(run: BeamRunner) -> None:
+    """Case graph-52."""
+    provider = ScriptedProvider(["yes"])
+    dag = Dag("chain", model="scripted:x", providers={"scripted": provider})
+    dag.dimension(lambda item: "Q", name="d0", skip_if=lambda item: True)
+    for number in range(1, 41):
+        function = eval(f"lambda item, d{number - 1}: 'Q'")
+        dag.dimension(function, name=f"d{number}")
+    [row] = run.both(dag, [{"id": "1", "content": "x"}]).items
+    assert provider.requests == []
+    assert {result.status for result in row.results.values()} == {"skipped"}
+    assert row.results["d1"].reason == "needs 'd0', which was skipped (its skip_if is true)"
+    assert row.results["d2"].reason == "needs 'd1' and so 'd0', which was skipped (its skip_if is true)"
+    assert row.results["d40"].reason == "needs 'd39' and so 'd0', which was skipped (its skip_if is true)"

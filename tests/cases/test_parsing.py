@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
@@ -24,6 +25,15 @@ class Counts(BaseModel):
 
 class Tally(BaseModel):
     tally: dict[str, int]
+
+
+class Price(BaseModel):
+    amount: Decimal
+    parts: list[Decimal | None] = []
+    by_shop: dict[str, Decimal] = {}
+    inner: Price | None = None
+    rate: float = 0.0
+    note: Any = None
 
 
 def error_of(text: str, output: Any) -> CallError:
@@ -174,3 +184,40 @@ def test_an_answer_beyond_all_bounds_is_not_read() -> None:
 def test_a_text_of_very_many_json_values_is_not_read_to_its_end() -> None:
     text = " ".join(f'{{"no": {number}}}' for number in range(1100))
     assert "1000 JSON values" in error_of(text, Counts).message
+
+
+EXACT = "12345678901234567890.12"
+
+
+@pytest.mark.parametrize("form", ["{}", "Here: {}", "```json\n{}\n```"])
+@pytest.mark.parametrize(
+    ("text", "field", "expected"),
+    [
+        (f'{{"amount": {EXACT}}}', "amount", EXACT),
+        (f'{{"amount": "{EXACT}"}}', "amount", EXACT),
+        ('{"amount": 0.1234567890123456789012}', "amount", "0.1234567890123456789012"),
+        ('{"amount": 1234567890123456789012345}', "amount", "1234567890123456789012345"),
+        (f'{{"amount": 1, "parts": [1.5, {EXACT}, null]}}', "parts", ["1.5", EXACT, None]),
+        (f'{{"amount": 1, "by_shop": {{"a": {EXACT}}}}}', "by_shop", {"a": EXACT}),
+        (f'{{"amount": 1, "by_shop": [{{"key": "a", "value": {EXACT}}}]}}', "by_shop", {"a": EXACT}),
+        (f'{{"amount": 1, "rate": {EXACT}}}', "rate", float(EXACT)),
+        (f'{{"amount": 1, "note": [{EXACT}]}}', "note", [float(EXACT)]),
+    ],
+)
+def test_a_decimal_is_exact_and_a_float_is_a_float(text: str, field: str, expected: Any, form: str) -> None:
+    """Case parsing-41."""
+    assert read_answer(form.format(text), Output(Price))[field] == expected
+
+
+def test_a_decimal_in_an_object_in_an_object_is_exact() -> None:
+    """Case parsing-41."""
+    data = read_answer(f'{{"amount": 1, "inner": {{"amount": {EXACT}}}}}', Output(Price))
+    assert data["inner"]["amount"] == EXACT
+    assert read_answer(f'{{"value": {EXACT}}}', Output(Decimal)) == EXACT
+    assert read_answer(EXACT, Output(Decimal)) == EXACT
+
+
+def test_what_a_json_schema_calls_a_number_is_a_plain_float() -> None:
+    """Kind of parsing-41: nothing of how it was read is left in the data."""
+    output = {"type": "object", "properties": {"rate": {"type": "number"}}}
+    assert type(read_answer(f'{{"rate": {EXACT}}}', Output(output))["rate"]) is float

@@ -11,15 +11,18 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from conftest import BeamRunner
-from dags import evaluated, make_dag, row, walked
+from dags import answered, evaluated, make_dag, not_ok, row, walked
 from pydantic import BaseModel, field_validator
 
-from beam_llmdag import Dag, Item, LLMDagError
+from beam_llmdag import CallError, Dag, Item, LLMDagError, Missing
+from beam_llmdag.missing import allows_null
+from beam_llmdag.model import Request
 from beam_llmdag.result import Result
+from beam_llmdag.schema import Output
 from beam_llmdag.testing import ScriptedProvider
 from pipelines.ending import run_as_program
 
@@ -306,3 +309,133 @@ def test_ctrl_c_in_a_step_ends_a_pipeline_with_one_line(capsys: pytest.CaptureFi
         run_as_program(run)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped by Ctrl-C\n"
+
+
+def writes_into_all(*, output: Any, names_of: Callable[[Any], list[str]]) -> Dag:
+    """A dag whose second step writes into all that its functions are given, and whose third one tells what it sees."""
+
+    def answers(request: Request) -> Any:
+        asked = request.messages[-1].content
+        return {"names": ["a"]} if asked == "topics" else str(asked)
+
+    dag, _ = make_dag(ScriptedProvider(answers))
+
+    def first(item: Item) -> str:
+        item.metadata["seen"] = True  # type: ignore[index]
+        item.metadata["tags"].append("x")
+        item.content["lines"].append("x")
+        return "first"
+
+    def second(item: Item, topics: Any) -> str:
+        names_of(topics).append("extra")
+        return f"{first(item)} {names_of(topics)}"
+
+    def together(items: list[Item], topics: list[Any]) -> str:
+        for item, about in zip(items, topics, strict=True):
+            second(item, about)
+        return "together"
+
+    def third(item: Item, topics: Any, second: Any, together: Any) -> str:
+        return f"{item.content} {item.metadata} {names_of(topics)}"
+
+    dag.dimension(lambda item: "topics", name="topics", output=output)
+    dag.dimension(first, name="first")
+    dag.dimension(second, name="second")
+    dag.dimension(together, name="together", scope="global")
+    dag.dimension(third, name="third")
+    dag.compute(lambda item, topics: f"{item.metadata} {names_of(topics)}", name="fourth", after=["third"])
+    return dag
+
+
+class Names(BaseModel):
+    names: list[str]
+
+
+@pytest.mark.parametrize(
+    ("output", "names_of"),
+    [(Names, lambda topics: topics.names), (Names.model_json_schema(), lambda topics: topics["names"])],
+    ids=["class", "schema"],
+)
+def test_what_a_function_writes_into_its_arguments_stays_there(
+    run: BeamRunner, output: Any, names_of: Callable[[Any], list[str]]
+) -> None:
+    """Case user-code-53."""
+    dag = writes_into_all(output=output, names_of=names_of)
+    record = {"id": "k1", "content": {"lines": ["l"]}, "metadata": {"tags": ["a"]}}
+    made = run.both(dag, [record])
+    [row] = made.items
+    assert (row.item.content, row.item.metadata) == ({"lines": ["l"]}, {"tags": ["a"]})
+    assert row.results["topics"].data == {"names": ["a"]}
+    assert row.results["second"].data == "first ['a', 'extra']"
+    assert row.results["third"].data == "{'lines': ['l']} {'tags': ['a']} ['a']"
+    assert row.results["fourth"].data == "{'tags': ['a']} ['a']"
+    assert dag.run([record], store=False, progress=False).items == made.items
+
+
+@pytest.mark.parametrize("output", [int | None, {"type": ["integer", "null"]}], ids=["type", "schema"])
+def test_no_answer_is_not_null_where_null_is_an_answer(output: Any) -> None:
+    """Case user-code-54."""
+    said = {"k1": "null", "k2": "1912", "k3": "no year"}
+    dag, _ = make_dag(answered(lambda prompt: said.get(prompt, prompt)))
+    seen: list[Any] = []
+    dag.dimension(lambda item: item.id, name="year", output=output, attempts=1)
+    dag.dimension(lambda item, year: seen.append(year) or f"{year!r}", name="note", on_missing="run")
+    results = walked(dag, *ITEMS)
+    assert [(of["year"].status, of["year"].data) for of in results.values()] == [
+        ("ok", None),
+        ("ok", 1912),
+        ("failed", None),
+    ]
+    null, year, nobody = sorted(seen, key=lambda value: (isinstance(value, Missing), value or 0))
+    assert (null, year) == (None, 1912)
+    assert isinstance(nobody, Missing)
+    assert not nobody
+    assert nobody == Missing("year", "'year', which failed (invalid_answer)")
+    assert "invalid_answer" in str(nobody)
+
+
+def test_a_global_tells_null_from_no_answer() -> None:
+    """Case user-code-54."""
+    dag, _ = make_dag(["fine"])
+    seen: list[Any] = []
+    dag.dimension(lambda item: "Q", name="year", output=int | None)
+    dag.dimension(lambda items, year: seen.extend(year) or "Q", name="note", scope="global", on_missing="run")
+    evaluated(dag, "note", [row("k1", year=None), row("k2", year=1912), row("k3", year=not_ok("year", "k3"))])
+    assert seen[:2] == [None, 1912]
+    assert isinstance(seen[2], Missing)
+
+
+def test_no_answer_is_none_where_null_is_no_answer() -> None:
+    """As it always was: `if mood is None` says all there is to say."""
+    dag, _ = make_dag([CallError("refused", "no"), "fine"])
+    seen: list[Any] = []
+    dag.dimension(lambda item: "Q", name="mood")
+    dag.dimension(lambda item, mood: seen.append(mood) or "Q", name="note", on_missing="run")
+    walked(dag, ITEMS[0])
+    assert seen == [None]
+
+
+class Tree(BaseModel):
+    inner: Tree | None = None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (int | None, True),
+        (Any, True),
+        (Literal["a", None], True),
+        (Tree | None, True),
+        ({"type": "integer", "nullable": True}, False),
+        ({"enum": ["a", None]}, True),
+        ({"type": "object", "anyOf": [{"type": "null"}]}, False),
+        (int, False),
+        (str, False),
+        (Literal["a"], False),
+        (Tree, False),
+        (list[int | None], False),
+    ],
+)
+def test_an_output_knows_whether_null_is_an_answer(output: Any, expected: bool) -> None:
+    """Case user-code-54."""
+    assert allows_null(None if output is str else Output(output).data_schema) is expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from beam_llmdag import CallError, Dag, InputError, Item, StrictModeError
 from beam_llmdag.model import Request
@@ -110,3 +111,54 @@ def test_dag_run_looks_for_duplicate_ids_before_it_starts() -> None:
     with pytest.raises(InputError, match=r"duplicate ids: .*'a'"):
         dag.run([{"id": "a", "content": "1"}, {"id": "a", "content": "2"}])
     assert provider.requests == []
+
+
+class Label(BaseModel):
+    label: str
+
+
+def broken_dag(kind: str) -> Dag:
+    """A dag that fails for item b."""
+    not_found = CallError("bad_request", "model: claude-haiku-9\n(not_found_error)", http_status=404)
+    for_b = {"bad_request": not_found, "invalid_answer": "not json", "user_function": {"label": "x"}}[kind]
+
+    def answers(request: Request) -> Any:
+        return for_b if request.messages[0].content == "b" else {"label": "x"}
+
+    dag = Dag("strict", model="scripted:m", providers={"scripted": ScriptedProvider(answers)})
+
+    @dag.dimension(output=Label, attempts=1)
+    def analyze(item: Item) -> str:
+        if kind == "user_function" and item.id == "b":
+            raise KeyError("stars")
+        return item.id
+
+    return dag
+
+
+BROKEN = {
+    "bad_request": ("bad_request (HTTP 404)", "claude-haiku-9"),
+    "invalid_answer": ("invalid_answer",),
+    "user_function": ("user_function", "KeyError", "stars"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_the_last_line_names_the_class_the_dimension_the_item_and_the_words(run: Any, plan: Any, kind: str) -> None:
+    """Case errors-59."""
+    with pytest.raises(StrictModeError) as stopped:
+        broken_dag(kind).run(ITEMS, plan=plan, strict=True, store=False)
+    with pytest.raises(RuntimeError) as told:
+        run(broken_dag(kind), ITEMS, plan=plan, strict=True)
+    for error in (stopped, told):
+        last_line = str(error.value).split("\n")[-1]
+        assert all(words in last_line for words in (*BROKEN[kind], "dimension 'analyze'", "item 'b'")), last_line
+
+
+def test_an_input_that_is_none_is_named_with_its_class(run: Any) -> None:
+    """Case errors-59, its kind."""
+    dag, _ = failing_dag()
+    with pytest.raises(RuntimeError, match=r"^duplicate_id: item '1'"):
+        run(dag, [{"id": "1", "content": "x"}, {"id": "1", "content": "y"}], strict=True)
+    with pytest.raises(RuntimeError, match=r"^bad_input: .*content"):
+        run(dag, [{"id": "1"}], strict=True)
