@@ -45,6 +45,7 @@ ErrorClass = Literal[
     "dependency",  # a dependency failed or was skipped, and the dimension says `on_missing="fail"`
     "duplicate_id",  # two items with one id
     "bad_input",  # an input record that cannot be an item
+    "not_written",  # a row that the table it belongs to does not take
     "over_budget",  # the money that may be spent is spent
     "too_many_rows",  # the rows of a global dimension do not fit one prompt and it has no merge
 ]

@@ -10,20 +10,12 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from beam_llmdag.io.bigquery_schema import COST_COLUMN, is_cost, is_json
-from beam_llmdag.io.records import Record, json_text, row_record
+from beam_llmdag.io.records import Record, json_text
 from beam_llmdag.io.schemas import is_json_text
-from beam_llmdag.result import Row
-from beam_llmdag.text import clean_text
 
-__all__ = ["WriteMethod", "read_row", "table_row", "typed_row_record"]
+__all__ = ["WriteMethod", "read_row", "table_row"]
 
 WriteMethod = Literal["FILE_LOADS", "STREAMING_INSERTS"]
-
-
-def typed_row_record(row: Row, schema: pa.Schema) -> Record:
-    """As `row_record`, with metadata as it is and not as texts: BigQuery has JSON for it."""
-    metadata = [(clean_text(name), value) for name, value in row.item.metadata.items()]
-    return {**row_record(row, schema), "metadata": metadata}
 
 
 def table_row(

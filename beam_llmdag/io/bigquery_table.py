@@ -15,12 +15,18 @@ from beam_llmdag.io.bigquery_names import Table
 from beam_llmdag.io.bigquery_rows import WriteMethod, table_row
 from beam_llmdag.io.bigquery_run import Run
 from beam_llmdag.io.bigquery_schema import table_fields
+from beam_llmdag.io.bigquery_size import LARGE, REFUSED, SMALL_ROWS_PER_INSERT, BySize, refused_row
+from beam_llmdag.result import Failure
 
 __all__ = ["WriteTableRows"]
 
 
 class WriteTableRows(beam.PTransform[Any, Any]):
-    """Writes records to one table; see `WriteBigQueryResults` for `run`, `method`, `rerun` and the errors.
+    """Writes records to one table, and returns the `Failure`s of those that are not in it.
+
+    Only a streaming insert leaves rows out: those that are too large for it, and those that BigQuery refuses. Otherwise
+    it returns None: a load job that BigQuery refuses fails. See `WriteBigQueryResults` for `run`, `method`, `rerun` and
+    the errors.
 
     Args:
         table: the table; made when the transform is applied.
@@ -49,7 +55,7 @@ class WriteTableRows(beam.PTransform[Any, Any]):
         self._method: WriteMethod = method
         self._rerun: Rerun = rerun
 
-    def expand(self, records: PCollection[Any]) -> None:
+    def expand(self, records: PCollection[Any]) -> Any:
         """See the class."""
         self._check_bounded(records)
         fields = table_fields(self._schema, self._dimension)
@@ -62,7 +68,7 @@ class WriteTableRows(beam.PTransform[Any, Any]):
             known = rows | "Count" >> Count.Globally()
             cleared = known | "Clear" >> beam.Map(_clear, self._table, self._run, self._rerun)
             rows = rows | "When cleared" >> beam.Map(_when, AsSingleton(cleared))
-        self._write(rows, fields)
+        return self._write(rows, fields)
 
     def _check_bounded(self, records: PCollection[Any]) -> None:
         if records.is_bounded:
@@ -74,10 +80,21 @@ class WriteTableRows(beam.PTransform[Any, Any]):
                 f'{self._table}: an unbounded input never ends; it can append, not replace (rerun="append")'
             )
 
-    def _write(self, rows: PCollection[Any], fields: list[dict[str, Any]]) -> None:
+    def _write(self, rows: PCollection[Any], fields: list[dict[str, Any]]) -> Any:
+        if self._method == "FILE_LOADS":
+            rows | "Write" >> self._connector(fields)
+            return None
+        sized = rows | "By size" >> beam.ParDo(BySize(str(self._table))).with_outputs(LARGE, REFUSED, main="small")
+        small = sized.small | "Write" >> self._connector(fields, batch_size=SMALL_ROWS_PER_INSERT)
+        large = sized[LARGE] | "Write large rows" >> self._connector(fields, batch_size=1)
+        failed = (small.failed_rows_with_errors, large.failed_rows_with_errors) | "Failed" >> beam.Flatten()
+        refused = failed | "Refused" >> beam.Map(refused_row).with_output_types(Failure)
+        return (sized[REFUSED], refused) | "All refused" >> beam.Flatten()
+
+    def _connector(self, fields: list[dict[str, Any]], **options: Any) -> Any:
         from apache_beam.io.gcp.bigquery_tools import RetryStrategy  # there only with beam-llmdag[gcp]
 
-        written = rows | "Write" >> beam.io.WriteToBigQuery(
+        return beam.io.WriteToBigQuery(
             self._table.beam_name,
             schema={"fields": fields},
             method=self._method,
@@ -85,9 +102,8 @@ class WriteTableRows(beam.PTransform[Any, Any]):
             write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
             # Beam's default tries a row that does not fit again and again, forever.
             insert_retry_strategy=RetryStrategy.RETRY_ON_TRANSIENT_ERROR,
+            **options,
         )
-        if self._method == "STREAMING_INSERTS":
-            written.failed_rows_with_errors | "Refused" >> beam.Map(_refused)
 
 
 def _clear(_count: int, table: Table, run: Run, rerun: Rerun) -> int:
@@ -96,9 +112,3 @@ def _clear(_count: int, table: Table, run: Run, rerun: Rerun) -> int:
 
 def _when(row: dict[str, Any], _cleared: int) -> dict[str, Any]:
     return row
-
-
-def _refused(failed: tuple[str, dict[str, Any], Any]) -> None:
-    table, row, errors = failed
-    name = row.get("id") or row.get("item_id")
-    raise InputError(f'{table}: BigQuery refused the row {name!r}: {errors}. method="FILE_LOADS" takes longer rows')

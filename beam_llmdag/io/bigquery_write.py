@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -13,12 +14,13 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.errors import InputError
 from beam_llmdag.io.bigquery_client import Rerun
 from beam_llmdag.io.bigquery_names import parse_destination
-from beam_llmdag.io.bigquery_rows import WriteMethod, typed_row_record
+from beam_llmdag.io.bigquery_rows import WriteMethod
 from beam_llmdag.io.bigquery_run import Run
 from beam_llmdag.io.bigquery_table import WriteTableRows
-from beam_llmdag.io.records import json_text
-from beam_llmdag.io.results import ResultOutput, result_outputs
+from beam_llmdag.io.records import failure_record, json_text, short_failure, typed_row_record
+from beam_llmdag.io.results import FAILURES_OUTPUT, ResultOutput, result_outputs
 from beam_llmdag.io.schemas import arrow_field
+from beam_llmdag.result import Failure
 from beam_llmdag.transforms.llm_dag import Results
 
 __all__ = ["RUNS_TABLE", "WriteBigQueryResults"]
@@ -32,7 +34,8 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
 
     Where a summary is given, the table `runs` gets a row with it. The tables are made when the transform is applied,
     partitioned by `run_date` and clustered by `run_id`, also those that will stay empty. See docs/bigquery.md for the
-    columns and for what each method guarantees.
+    columns and for what each method guarantees. A row that its table does not take is left out, and the table
+    `failures` says so; the others are written.
 
     Args:
         dag: the dag whose results these are.
@@ -79,21 +82,37 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
 
     def expand(self, results: Results) -> None:
         """See the class."""
-        for output in list(self._outputs(results)):
-            output.records | f"Write {output.name}" >> WriteTableRows(
-                self._destination.table(output.name.replace("/", "_")),
-                output.schema,
-                run=self._run,
-                dimension=output.dimension,
-                method=self._method,
-                rerun=self._rerun,
-            )
+        outputs = {output.name: output for output in self._outputs(results)}
+        failures = outputs.pop(FAILURES_OUTPUT)
+        refused = [self._written(output) for output in outputs.values()]
+        if self._method == "FILE_LOADS":
+            self._written(failures)
+            return
+        records = refused | "All refused" >> beam.Flatten() | "Refusals" >> beam.Map(failure_record)
+        known = (failures.records, records) | "All failed" >> beam.Flatten()
+        self._written(failures._replace(records=known | "Short" >> beam.Map(short_failure))) | "Told" >> beam.Map(_tell)
+
+    def _written(self, output: ResultOutput) -> Any:
+        """The `Failure`s of rows that their table does not take, where the method knows of any."""
+        return output.records | f"Write {output.name}" >> WriteTableRows(
+            self._destination.table(output.name.replace("/", "_")),
+            output.schema,
+            run=self._run,
+            dimension=output.dimension,
+            method=self._method,
+            rerun=self._rerun,
+        )
 
     def _outputs(self, results: Results) -> Iterator[ResultOutput]:
         yield from result_outputs(self._dag, results, self._unreadable, typed_row_record, timings=self._timings)
         if self._summary is not None:
             records = self._summary | "Summary record" >> beam.Map(_summary_record)
             yield ResultOutput(RUNS_TABLE, records, pa.schema([arrow_field("summary", {})]))
+
+
+def _tell(failure: Failure) -> None:
+    """Says what no table can: a failure that is itself refused."""
+    logging.getLogger(__name__).error("%s", failure.message)
 
 
 def _summary_record(summary: Any) -> dict[str, str]:

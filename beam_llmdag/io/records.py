@@ -12,12 +12,25 @@ import pyarrow as pa
 
 from beam_llmdag.io.schemas import FIXED_COLUMNS, is_json_text
 from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
-from beam_llmdag.text import clean_text
+from beam_llmdag.text import clean_text, excerpt
 from beam_llmdag.usage import TOKEN_KINDS
 
-__all__ = ["Record", "cost_record", "failure_record", "global_record", "json_text", "row_record", "timed_cost_record"]
+__all__ = [
+    "Record",
+    "cost_record",
+    "failure_record",
+    "global_record",
+    "json_text",
+    "row_record",
+    "short_failure",
+    "timed_cost_record",
+    "typed_row_record",
+    "with_metadata",
+]
 
 _INT64 = 2**63
+_LONGEST_FAILURE = 700_000  # characters, of which one takes up to twelve bytes: below any limit of BigQuery
+_LONGEST_TEXT = 10_000
 
 Record = dict[str, Any]
 """Column -> value."""
@@ -37,7 +50,7 @@ def row_record(row: Row, schema: pa.Schema) -> Record:
     record: Record = {
         "id": clean_text(item.id),
         "content": None if isinstance(item.content, bytes) else _text_or_json(item.content),
-        "metadata": [(clean_text(name), _text_or_json(value)) for name, value in item.metadata.items()],
+        "metadata": _metadata(item.metadata, schema.field("metadata")),
         "source_ids": [clean_text(source) for source in item.source_ids],
     }
     for column in schema:
@@ -45,6 +58,17 @@ def row_record(row: Row, schema: pa.Schema) -> Record:
             result = row.results.get(column.name)
             record[column.name] = None if result is None else _result_record(result, column.type.field("data"))
     return record
+
+
+def typed_row_record(row: Row, schema: pa.Schema) -> Record:
+    """As `row_record`, with metadata as it is, whatever its column: pairs of a name and a value of its own type."""
+    metadata = [(clean_text(name), value) for name, value in row.item.metadata.items()]
+    return {**row_record(row, schema), "metadata": metadata}
+
+
+def with_metadata(record: Mapping[str, Any], column: pa.Field[Any]) -> Record:
+    """A record of `typed_row_record` with its metadata as `column` takes it."""
+    return {**record, "metadata": _metadata(dict(record["metadata"]), column)}
 
 
 def global_record(result: Result, schema: pa.Schema) -> Record:
@@ -67,6 +91,14 @@ def failure_record(failure: Failure) -> Record:
         "traceback": _optional(failure.traceback),
         "attempts": [_said_record(attempt) for attempt in failure.attempts],
     }
+
+
+def short_failure(record: Record) -> Record:
+    """A record of a failure that every table can hold: where it is very long, without its attempts."""
+    if len(json_text(record)) <= _LONGEST_FAILURE:
+        return record
+    item_id, message = (excerpt(str(record[name]), _LONGEST_TEXT) for name in ("item_id", "message"))
+    return {**record, "item_id": item_id, "message": message, "attempts": []}
 
 
 def cost_record(cost: CostRow) -> Record:
@@ -98,6 +130,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {clean_text(key): _finite(inner) for key, inner in value.items()}
     return [_finite(inner) for inner in value] if isinstance(value, Sequence) else value
+
+
+def _metadata(metadata: Mapping[str, Any], column: pa.Field[Any]) -> Any:
+    if pa.types.is_map(column.type):
+        return [(clean_text(name), _text_or_json(value)) for name, value in metadata.items()]
+    return _fitted(metadata, column, "metadata", [])
 
 
 def _text_or_json(value: Any) -> str | None:

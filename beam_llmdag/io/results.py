@@ -18,6 +18,7 @@ from beam_llmdag.io.records import (
     global_record,
     row_record,
     timed_cost_record,
+    typed_row_record,
 )
 from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, TIMED_COSTS_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.io.write import OutputFormat, WriteRecords
@@ -26,7 +27,10 @@ from beam_llmdag.result import Result, Row
 from beam_llmdag.transforms.llm_dag import Results
 from beam_llmdag.validation import item_spaces
 
-__all__ = ["ResultOutput", "WriteResults", "result_outputs"]
+__all__ = ["FAILURES_OUTPUT", "ResultOutput", "WriteResults", "result_outputs"]
+
+FAILURES_OUTPUT = "failures"
+"""Name of the output with the failures."""
 
 
 class WriteResults(beam.PTransform[Any, Any]):
@@ -70,10 +74,17 @@ class WriteResults(beam.PTransform[Any, Any]):
 
     def expand(self, results: Results) -> None:
         """See the class."""
-        for output in result_outputs(self._dag, results, self._unreadable, timings=self._timings):
+        # one worker has all rows of a single file, and so knows the type of each name in their metadata
+        typed = self._num_shards == 1 or self._file_format == "jsonl"
+        to_record = typed_row_record if typed else row_record
+        for output in result_outputs(self._dag, results, self._unreadable, to_record, timings=self._timings):
             num_shards = 1 if output.name.startswith("globals/") else self._num_shards
             output.records | f"Write {output.name}" >> WriteRecords(
-                f"{self._folder}/{output.name}", output.schema, file_format=self._file_format, num_shards=num_shards
+                f"{self._folder}/{output.name}",
+                output.schema,
+                file_format=self._file_format,
+                num_shards=num_shards,
+                typed_metadata=typed and "metadata" in output.schema.names,
             )
 
 
@@ -122,7 +133,7 @@ def result_outputs(
     if unreadable is not None:
         failures = (failures, unreadable) | "All failures" >> beam.Flatten()
     records = failures | "Failure records" >> beam.Map(failure_record)
-    yield ResultOutput("failures", records, FAILURES_SCHEMA)
+    yield ResultOutput(FAILURES_OUTPUT, records, FAILURES_SCHEMA)
     bill = results.costs | "Cost records" >> beam.Map(timed_cost_record if timings else cost_record)
     yield ResultOutput("costs", bill, TIMED_COSTS_SCHEMA if timings else COSTS_SCHEMA)
 

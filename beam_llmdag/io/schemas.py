@@ -15,15 +15,20 @@ __all__ = [
     "FAILURES_SCHEMA",
     "FIXED_COLUMNS",
     "TIMED_COSTS_SCHEMA",
+    "UNKNOWN_METADATA",
     "arrow_field",
     "arrow_type",
     "globals_schema",
     "is_json_text",
+    "json_text_field",
     "rows_schema",
 ]
 
 FIXED_COLUMNS: tuple[str, ...] = ("id", "content", "metadata", "source_ids")
 """Columns of every file of rows; no dimension can be called like one of them."""
+
+UNKNOWN_METADATA: pa.Field[Any] = pa.field("metadata", pa.map_(pa.string(), pa.string()))
+"""The column for metadata where rows are written before all are known, or where none has any."""
 
 JsonSchema = Mapping[str, Any]
 
@@ -75,14 +80,15 @@ def is_json_text(field: pa.Field[Any]) -> bool:
     return bool(field.metadata and field.metadata.get(b"holds") == b"json")
 
 
-def rows_schema(dimensions: Mapping[str, JsonSchema | None]) -> pa.Schema:
+def rows_schema(dimensions: Mapping[str, JsonSchema | None], metadata: pa.Field[Any] = UNKNOWN_METADATA) -> pa.Schema:
     """The columns of a file of rows: id, content, metadata, source_ids, and a struct per dimension.
 
-    `content` is the text, JSON text where content is no text, and null where it is bytes. `metadata` maps a name to a
-    text: a text value as it is, any other as JSON text, null as null.
+    `content` is the text, JSON text where content is no text, and null where it is bytes.
 
     Args:
         dimensions: name -> JSON schema of its data, None for plain text; columns come in this order.
+        metadata: the column for metadata, where all of it is known (see `metadata_field`). By default it maps a name to
+            a text: a text value as it is, any other as JSON text, null as null.
 
     Raises:
         GraphError: a dimension is called like another column, where case does not count since BigQuery and DuckDB
@@ -99,7 +105,7 @@ def rows_schema(dimensions: Mapping[str, JsonSchema | None]) -> pa.Schema:
     columns: list[pa.Field[Any]] = [
         pa.field("id", pa.string()),
         pa.field("content", pa.string()),
-        pa.field("metadata", pa.map_(pa.string(), pa.string())),
+        metadata,
         pa.field("source_ids", pa.list_(pa.string())),
     ]
     for name, schema in dimensions.items():
@@ -167,7 +173,8 @@ TIMED_COSTS_SCHEMA: pa.Schema = pa.schema([*COSTS_SCHEMA, *_TIMINGS])
 """The same, and how long each attempt took and waited for its permit: no two runs have the same."""
 
 
-def _json_text(name: str) -> pa.Field[Any]:
+def json_text_field(name: str) -> pa.Field[Any]:
+    """A column of texts that hold JSON."""
     return pa.field(name, pa.string(), metadata=_JSON_TEXT)
 
 
@@ -180,11 +187,11 @@ class _Root:
     def field(self, name: str, schema: Any, inside: tuple[str, ...]) -> pa.Field[Any]:
         """The field for `schema`; `inside` names the definitions around it: one inside itself has no finite type."""
         if not isinstance(schema, Mapping):  # True: anything goes
-            return _json_text(name)
+            return json_text_field(name)
         reference = schema.get("$ref")
         if reference is not None:
             if reference in inside:
-                return _json_text(name)
+                return json_text_field(name)
             return self.field(name, self._target(reference), (*inside, reference))
         if "const" in schema or "enum" in schema:
             return _field_of_values(name, schema.get("enum", [schema.get("const")]))
@@ -197,7 +204,7 @@ class _Root:
         if type_ == "object" or (type_ is None and "properties" in schema):
             return self._object(name, schema, inside)
         known = _SCALARS.get(type_) if isinstance(type_, str) else None
-        return _json_text(name) if known is None else pa.field(name, known)
+        return json_text_field(name) if known is None else pa.field(name, known)
 
     def _target(self, reference: str) -> Any:
         target: Any = self._schema
@@ -214,7 +221,7 @@ class _Root:
             kinds.append(schema.get("items", True))
         element = _merged("element", [self.field("element", kind, inside) for kind in kinds])
         if len(kinds) > 1 and is_json_text(element):
-            return _json_text(name)
+            return json_text_field(name)
         return pa.field(name, pa.list_(element))
 
     def _object(self, name: str, schema: JsonSchema, inside: tuple[str, ...]) -> pa.Field[Any]:
@@ -224,7 +231,7 @@ class _Root:
         if properties and not others:
             return pa.field(name, pa.struct([self.field(key, inner, inside) for key, inner in properties.items()]))
         if properties or not others or others == [True]:
-            return _json_text(name)
+            return json_text_field(name)
         value = _merged("value", [self.field("value", other, inside) for other in others])
         return pa.field(name, pa.map_(pa.string(), cast(Any, value)))  # the stubs do not know of fields
 
@@ -244,7 +251,7 @@ def _branches(schema: JsonSchema) -> list[JsonSchema]:
 def _field_of_values(name: str, values: Sequence[Any]) -> pa.Field[Any]:
     types = {type(value) for value in values if value is not None}
     only = _PYTHON_SCALARS.get(types.pop()) if len(types) == 1 else None
-    return _json_text(name) if only is None else pa.field(name, only)
+    return json_text_field(name) if only is None else pa.field(name, only)
 
 
 def _merged(name: str, found: Sequence[pa.Field[Any]]) -> pa.Field[Any]:
@@ -252,7 +259,7 @@ def _merged(name: str, found: Sequence[pa.Field[Any]]) -> pa.Field[Any]:
     if found and all(field.equals(found[0], check_metadata=True) for field in found):
         return found[0].with_name(name)
     if not found or not all(pa.types.is_struct(field.type) for field in found):
-        return _json_text(name)
+        return json_text_field(name)
     parts: dict[str, list[pa.Field[Any]]] = {}
     for field in found:
         for index in range(field.type.num_fields):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.coders import BytesCoder
+from apache_beam.io.filebasedsink import FileBasedSink
+from apache_beam.io.iobase import Write
 from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.records import json_text
+from beam_llmdag.io.metadata import metadata_field
+from beam_llmdag.io.records import json_text, with_metadata
 
 __all__ = ["OutputFormat", "WriteRecords"]
 
@@ -30,7 +36,9 @@ class WriteRecords(beam.PTransform[Any, Any]):
 
     With one shard, the default, the records are gathered in the memory of one worker, ordered by id (or item),
     dimension and attempt, and written to `<prefix>.parquet` or `<prefix>.jsonl`: the same records give the same bytes
-    on every runner. With more, or with 0 (the runner decides), records are written in parallel and in no order to
+    on every runner.
+
+    With more, or with 0 (the runner decides), records are written in parallel and in no order to
     `<prefix>-00000-of-00004.parquet`, ....
 
     Args:
@@ -38,6 +46,8 @@ class WriteRecords(beam.PTransform[Any, Any]):
         schema: columns of the file, see `beam_llmdag.io.schemas`; the dicts must fit it, see `beam_llmdag.io.records`.
         file_format: `"parquet"` or `"jsonl"`.
         num_shards: how many files.
+        typed_metadata: whether the records are those of `typed_row_record`. In one Parquet file, their column
+            `metadata` is a struct with the types of the values, see `metadata_field`: one worker has seen all of them.
 
     Raises:
         InputError: another format, a negative number of shards, or one shard for an unbounded PCollection.
@@ -50,6 +60,7 @@ class WriteRecords(beam.PTransform[Any, Any]):
         *,
         file_format: OutputFormat = "parquet",
         num_shards: int = 1,
+        typed_metadata: bool = False,
     ) -> None:
         super().__init__()
         if file_format not in get_args(OutputFormat):
@@ -60,6 +71,7 @@ class WriteRecords(beam.PTransform[Any, Any]):
         self._schema = schema
         self._file_format = file_format
         self._num_shards = num_shards
+        self._typed_metadata = typed_metadata
 
     def expand(self, records: PCollection[dict[str, Any]]) -> Any:
         """See the class."""
@@ -89,23 +101,36 @@ class WriteRecords(beam.PTransform[Any, Any]):
         everything = AsIter(records | "OneWindow" >> beam.WindowInto(GlobalWindows()))
         once = records.pipeline | "Once" >> beam.Create([None])
         if self._file_format == "parquet":
-            tables = once | "Table" >> beam.Map(_table, everything, self._schema).with_output_types(pa.Table)
-            return tables | "Write" >> beam.io.WriteToParquetBatched(
-                self._path_prefix,
-                self._schema,
-                codec="snappy",
-                use_compliant_nested_type=True,
-                file_name_suffix=".parquet",
-                shard_name_template="",
-            )
+            files = once | "Table" >> beam.Map(
+                _parquet, everything, self._schema, self._typed_metadata
+            ).with_output_types(bytes)
+            return files | "Write" >> Write(_WholeFile(self._path_prefix, ".parquet"))
         texts = once | "Text" >> beam.FlatMap(_text, everything, self._schema).with_output_types(str)
         return texts | "Write" >> beam.io.WriteToText(
             self._path_prefix, file_name_suffix=".jsonl", shard_name_template=""
         )
 
 
-def _table(_once: None, records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(_ordered(records), schema=schema)
+class _WholeFile(FileBasedSink):
+    """Writes one element, the bytes of a file."""
+
+    def __init__(self, path_prefix: str, ending: str) -> None:
+        super().__init__(path_prefix, BytesCoder(), file_name_suffix=ending, shard_name_template="")
+
+    def write_record(self, file_handle: Any, value: bytes) -> None:
+        file_handle.write(value)
+
+
+def _parquet(_once: None, records: Iterable[Mapping[str, Any]], schema: pa.Schema, typed_metadata: bool) -> bytes:
+    ordered = _ordered(records)
+    if typed_metadata:
+        column = metadata_field(dict(record["metadata"]) for record in ordered)
+        schema = schema.set(schema.get_field_index("metadata"), column)
+        ordered = [with_metadata(record, column) for record in ordered]
+    file = io.BytesIO()
+    table = pa.Table.from_pylist(ordered, schema=schema)
+    pq.write_table(table, file, compression="snappy", use_compliant_nested_type=True)
+    return file.getvalue()
 
 
 def _text(_once: None, records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Dimension
+from beam_llmdag.io.metadata import metadata_field
 from beam_llmdag.io.records import row_record
 from beam_llmdag.io.schemas import rows_schema
 from beam_llmdag.report.table import summary_table
@@ -77,24 +78,34 @@ class Report:
             regroup: the new items of this regroup instead.
         """
         rows: list[dict[str, Any]] = self.to_arrow(regroup).to_pylist(maps_as_pydicts="strict")
-        return rows
+        # each with the fields that it has: in the table it has those of all
+        return [
+            {**row, "metadata": dict(known.item.metadata)} for row, known in zip(rows, self._rows(regroup), strict=True)
+        ]
 
     def to_arrow(self, regroup: str | None = None) -> pa.Table:
         """The items as an Arrow table with a nested column per dimension; the schema does not depend on the answers.
 
+        The column `metadata` is a struct of all fields that any item has, see docs/files.md.
+
         Args:
             regroup: the new items of this regroup instead.
         """
-        spaces = item_spaces(self._dag.steps)
-        schema = rows_schema(
-            {
-                name: step.output.data_schema
-                for name, step in self._dag.steps.items()
-                if isinstance(step, Dimension) and step.scope == "item" and spaces[name] == regroup
-            }
-        )
-        rows = self.items if regroup is None else self.regrouped[regroup]
+        rows = self._rows(regroup)
+        schema = rows_schema(self._schemas(regroup), metadata_field(row.item.metadata for row in rows))
         return pa.Table.from_pylist([row_record(row, schema) for row in rows], schema=schema)
+
+    def _rows(self, regroup: str | None) -> list[Row]:
+        return self.items if regroup is None else self.regrouped[regroup]
+
+    def _schemas(self, regroup: str | None) -> dict[str, Mapping[str, Any] | None]:
+        """Dimension of these items -> JSON schema of its data, None for plain text."""
+        spaces = item_spaces(self._dag.steps)
+        return {
+            name: step.output.data_schema
+            for name, step in self._dag.steps.items()
+            if isinstance(step, Dimension) and step.scope == "item" and spaces[name] == regroup
+        }
 
     def __repr__(self) -> str:
         told = [summary_table(self.summary.to_json(self._dag.dimensions))]

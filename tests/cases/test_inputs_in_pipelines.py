@@ -205,7 +205,7 @@ def test_the_types_of_a_real_table_survive_a_join_and_can_be_read_again(tmp_path
     asked = {prompt_of(request) for request in provider.requests if prompt_of(request).startswith("c")}
     assert asked == {f"c 9007199254740993 {first}", f"c 2 {second}"}
     assert [row["id"] for row in rows] == ["2", "9007199254740993"]
-    assert rows[1]["metadata"]["who"] == '{"age":1,"city":null}'
+    assert rows[1]["metadata"] == first
     found = duckdb.sql(
         f"SELECT id, c.status, metadata['price'] FROM '{tmp_path / 'out' / 'items.parquet'}' ORDER BY id"
     )

@@ -117,7 +117,7 @@ def test_rows_are_nested_plain_data_in_the_order_of_the_items() -> None:
     rows = sample_report().to_rows()
     assert [row["id"] for row in rows] == ["2", "1", "broken"]
     assert list(rows[0]) == ["id", "content", "metadata", "source_ids", "verdict", "words"]
-    assert rows[0]["metadata"] == {"stars": "4"}
+    assert rows[0]["metadata"] == {"stars": 4}
     assert rows[0]["verdict"]["data"] == {"label": "good", "scores": {"b": 2, "a": 1}}
     assert (rows[0]["words"]["status"], rows[0]["words"]["reason"]) == ("skipped", "its skip_if is true")
     assert (rows[2]["verdict"]["status"], rows[2]["verdict"]["data"]) == ("failed", None)
@@ -132,7 +132,8 @@ def test_rows_of_a_regroup_are_its_new_items() -> None:
 def test_the_arrow_schema_does_not_depend_on_the_answers() -> None:
     all_failed = sample_report(ids=["broken"]).to_arrow()
     nothing = sample_report(ids=[]).to_arrow()
-    assert sample_report().to_arrow().schema == all_failed.schema == nothing.schema
+    assert sample_report().to_arrow().schema == all_failed.schema
+    assert nothing.drop_columns("metadata").schema == all_failed.drop_columns("metadata").schema
     data = all_failed.schema.field("verdict").type.field("data").type
     assert data.field("scores").type == pa.map_(pa.string(), pa.int64())
     assert (all_failed.num_rows, nothing.num_rows) == (1, 0)
