@@ -8,7 +8,7 @@ from typing import Any
 from beam_llmdag.errors import InputError
 from beam_llmdag.telling import listed, quoted
 
-__all__ = ["frame_rows"]
+__all__ = ["frame_rows", "named_index"]
 
 
 def frame_rows(frame: Any, id_field: str) -> Iterator[dict[Any, Any]]:
@@ -34,6 +34,11 @@ def frame_rows(frame: Any, id_field: str) -> Iterator[dict[Any, Any]]:
         _check_no_texts(frame, id_field)
     for number, row in enumerate(frame.to_dict("records")):
         yield {**{name: level[number] for name, level in levels.items()}, **row}
+
+
+def named_index(frame: Any) -> list[Any]:
+    """The names of the levels of a frame's index that have one."""
+    return [name for name in frame.index.names if name is not None]
 
 
 def _levels(frame: Any) -> dict[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from beam_llmdag.io.frame import frame_rows
 from beam_llmdag.item import Item, given_id, item_and_origin, numbered
 from beam_llmdag.telling import listed, quoted
 
-__all__ = ["items_from"]
+__all__ = ["frame_kind", "items_from"]
 
 
 def items_from(source: Any, *, id_field: str = "id", content_field: str = "content") -> list[Item]:
@@ -47,14 +47,24 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
     return _unique(items, derived)
 
 
+def frame_kind(source: Any) -> Literal["arrow", "polars", "pandas"] | None:
+    """Which kind of table `source` is; None if it is none. pandas and polars need not be installed to know it."""
+    if isinstance(source, (pa.Table, pa.RecordBatch)):
+        return "arrow"
+    if hasattr(source, "iter_rows") and hasattr(source, "to_arrow"):
+        return "polars"
+    return "pandas" if hasattr(source, "iloc") and hasattr(source, "columns") else None
+
+
 def _records(source: Any, id_field: str) -> Iterable[Any]:
     if isinstance(source, (str, bytes, bytearray, Mapping, Item)):
         raise InputError(f"a single {type(source).__name__} is no list of items; pass [it] instead")
-    if isinstance(source, (pa.Table, pa.RecordBatch)):
+    kind = frame_kind(source)
+    if kind == "arrow":
         return table_rows(source)
-    if hasattr(source, "iter_rows") and hasattr(source, "to_arrow"):  # polars, which need not be installed
+    if kind == "polars":
         return table_rows(source.to_arrow())
-    if hasattr(source, "iloc") and hasattr(source, "columns"):  # pandas, which need not be installed
+    if kind == "pandas":
         return frame_rows(source, id_field)
     if not isinstance(source, Iterable):
         raise InputError(f"{type(source).__name__} is no list of items; pass a list, a data frame or an Arrow table")

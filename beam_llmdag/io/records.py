@@ -19,6 +19,7 @@ __all__ = [
     "Record",
     "cost_record",
     "failure_record",
+    "fitted",
     "global_record",
     "json_text",
     "row_record",
@@ -117,6 +118,11 @@ def timed_cost_record(cost: CostRow) -> Record:
     return {**cost_record(cost), "latency_seconds": what.latency_seconds, "waited_seconds": what.waited_seconds}
 
 
+def fitted(value: Any, column: pa.Field[Any]) -> Any:
+    """`value` as a column takes it; None for it, or for the part of it, that has no place there."""
+    return _fitted(value, column, column.name, [])
+
+
 def json_text(value: Any) -> str:
     """JSON-like data as compact JSON text that any parser reads: NaN and infinities are null, letters are kept."""
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -135,7 +141,7 @@ def _finite(value: Any) -> Any:
 def _metadata(metadata: Mapping[str, Any], column: pa.Field[Any]) -> Any:
     if pa.types.is_map(column.type):
         return [(clean_text(name), _text_or_json(value)) for name, value in metadata.items()]
-    return _fitted(metadata, column, "metadata", [])
+    return fitted(metadata, column)
 
 
 def _text_or_json(value: Any) -> str | None:

@@ -13,6 +13,7 @@ from beam_llmdag.dimension import Dimension
 from beam_llmdag.io.metadata import metadata_field
 from beam_llmdag.io.records import row_record
 from beam_llmdag.io.schemas import rows_schema
+from beam_llmdag.report.frames import Given, pandas_frame, polars_frame
 from beam_llmdag.report.table import summary_table
 from beam_llmdag.result import CostRow, Failure, Result, Row
 from beam_llmdag.summary import Summary
@@ -44,6 +45,7 @@ class Report:
         failures: Sequence[Failure],
         costs: Sequence[CostRow],
         regrouped: dict[str, list[Row]],
+        given: Given | None = None,
     ) -> None:
         self._dag = dag
         self.items = list(items)
@@ -51,6 +53,7 @@ class Report:
         self.failures = list(failures)
         self.costs = list(costs)
         self.regrouped = regrouped
+        self._given = given or Given()
         self.summary = Summary()
         self.summary.add_items(len(self.items))
         for result in self.results():
@@ -63,6 +66,9 @@ class Report:
 
     def answers(self, dimension: str) -> dict[str, Any]:
         """Item id (or group, `""` for a global over all items) -> typed answer, for all that have one.
+
+        Typed means: an object of the output class of the dimension, a text where it has none. The data of rows are
+        JSON-like instead: dicts, lists, texts, numbers, truth values and None.
 
         Raises:
             KeyError: there is no such dimension.
@@ -82,6 +88,35 @@ class Report:
         return [
             {**row, "metadata": dict(known.item.metadata)} for row, known in zip(rows, self._rows(regroup), strict=True)
         ]
+
+    def to_pandas(self, regroup: str | None = None) -> Any:
+        """The items as a pandas data frame: what was given, and behind it a column per field of each answer, flat.
+
+        If the run was given a pandas frame, its columns and its index are kept as they are; what was given otherwise
+        becomes columns. The fields of an answer are columns `dimension.field`, as `pandas.json_normalize` calls them,
+        an answer that is no object is the column `dimension`; both in the order of the dag. Values are JSON-like:
+        objects are dicts, dates texts; see `answers` for typed ones. Where a dimension has not answered all items,
+        `dimension.status` and `dimension.error` (of one that was skipped: why) follow. A name that is taken already
+        gets a `_`.
+
+        Args:
+            regroup: the new items of this regroup instead.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return pandas_frame(self._given if regroup is None else Given(), self._rows(regroup), self._schemas(regroup))
+
+    def to_polars(self, regroup: str | None = None) -> Any:
+        """As `to_pandas`, as a polars data frame. Objects are structs, maps lists of pairs, free-form data JSON text.
+
+        Args:
+            regroup: the new items of this regroup instead.
+
+        Raises:
+            ImportError: polars is not installed.
+        """
+        return polars_frame(self._given if regroup is None else Given(), self._rows(regroup), self._schemas(regroup))
 
     def to_arrow(self, regroup: str | None = None) -> pa.Table:
         """The items as an Arrow table with a nested column per dimension; the schema does not depend on the answers.

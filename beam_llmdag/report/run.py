@@ -11,9 +11,10 @@ from beam_llmdag.clock import Clock
 from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import Regroup
 from beam_llmdag.errors import StrictModeError
-from beam_llmdag.io.local import items_from
+from beam_llmdag.io.local import frame_kind, items_from
 from beam_llmdag.item import Item
 from beam_llmdag.plan import PlanKind
+from beam_llmdag.report.frames import Given
 from beam_llmdag.report.progress_line import ProgressLine
 from beam_llmdag.report.report import Report
 from beam_llmdag.result import Row
@@ -61,6 +62,7 @@ def run_dag(
         KeyboardInterrupt: somebody pressed Ctrl-C.
     """
     dag = copy(dag)
+    frame = items if frame_kind(items) else None
     found = items_from(items, id_field=id_field, content_field=content_field)
     run_id = uuid.uuid4().hex
     transform = LLMDagHere(
@@ -79,7 +81,8 @@ def run_dag(
     state = worker.progress(run_id)
     try:
         with ProgressLine(state.line, progress):
-            return _report(dag, found, run_in_process(found, transform, run_id))
+            outputs = run_in_process(found, transform, run_id)
+            return _report(dag, found, outputs, Given(frame, id_field, content_field))
     except RuntimeError:
         if state.stopped_by is not None:
             raise StrictModeError(state.stopped_by) from None
@@ -89,7 +92,7 @@ def run_dag(
         worker.forget(run_id)
 
 
-def _report(dag: Dag, items: list[Item], outputs: Outputs) -> Report:
+def _report(dag: Dag, items: list[Item], outputs: Outputs, given: Given) -> Report:
     position = {item.id: index for index, item in enumerate(items)}
     steps = {name: index for index, name in enumerate(dag.steps)}
 
@@ -107,6 +110,7 @@ def _report(dag: Dag, items: list[Item], outputs: Outputs) -> Report:
             for name, step in dag.steps.items()
             if isinstance(step, Regroup)
         },
+        given=given,
     )
 
 
