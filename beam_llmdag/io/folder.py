@@ -26,6 +26,7 @@ _ENDINGS: dict[str, InputFormat] = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 _WILDCARDS = "*?[{"
 _HIDDEN = ("_", ".")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -99,6 +100,8 @@ def files_of(pattern: str, given: str | None) -> Files:
     inside = [] if has_wildcard else _paths(f"{folder}/**")
     if inside:
         return _in_folder(folder, inside, file_format)
+    if pattern.lower().endswith(_ARCHIVES):
+        raise InputError(f"{pattern}: an archive, which may hold several files; unpack it first")
     if file_format is None:
         raise InputError(f"{pattern}: its ending says no known format; pass file_format= as one of {_formats()}")
     found = _paths(pattern)

@@ -148,3 +148,9 @@ def test_a_file_in_windows_1252_is_a_failure_per_row_or_read_where_it_is_named(t
     check(path, [Item("1", "schön – gut"), Item("2", "ok")], encoding="cp1252")
     path.write_text("id,content\n1,schön\n", encoding="utf-16")
     check(path, [Item("1", "schön")], encoding="utf-16")
+
+
+@pytest.mark.parametrize("name", ["in.zip", "in.csv.zip", "in.tar.gz", "in.TGZ"])
+def test_an_archive_of_files_is_an_error_that_says_to_unpack_it(name):
+    with pytest.raises(InputError, match="an archive, which may hold several files; unpack it first"):
+        ReadItems(name)
