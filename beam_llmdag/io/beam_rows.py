@@ -51,9 +51,10 @@ class BeamRows(NamedTuple):
 class ToBeamRows(beam.PTransform[Any, Any]):
     """Turns what `LLMDag` made into rows with Beam schemas, and returns `BeamRows`.
 
-    The columns are those of `WriteResults`: an object is a nested row, an array a repeated field, a map a map, and
-    everything can be null. The schemas come from the dag, not from the answers. A name that no field of a Beam row can
-    have in Python is changed: `first-name` is `first_name`, `class` is `class_`, `_id` is `id`.
+    The columns are those of `WriteResults` with several shards, where metadata is a map of text: an object is a nested
+    row, an array a repeated field, a map a map, and everything can be null. The schemas come from the dag, not from the
+    answers. A name that no field of a Beam row can have in Python is changed: `first-name` is `first_name`, `class` is
+    `class_`, `_id` is `id`.
 
     Args:
         dag: the dag whose results these are.
