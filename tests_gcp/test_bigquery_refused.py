@@ -14,7 +14,7 @@ import apache_beam as beam
 import google.auth
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.testing.test_stream import TestStream
+from apache_beam.testing import test_stream
 from google.auth.credentials import AnonymousCredentials
 
 from beam_llmdag.dag import Dag
@@ -106,7 +106,7 @@ def test_a_row_that_is_too_large_goes_to_failures_and_the_others_are_written(ins
     with beam.Pipeline("DirectRunner" if unbounded else "FnApiRunner", options=PipelineOptions([])) as pipeline:
         if unbounded:
             pipeline.options.view_as(beam.options.pipeline_options.StandardOptions).streaming = True
-            stream = TestStream().add_elements(rows[:10]).advance_processing_time(1).add_elements(rows[10:])
+            stream = test_stream.TestStream().add_elements(rows[:10]).advance_processing_time(1).add_elements(rows[10:])
             items: Any = pipeline | stream.advance_watermark_to_infinity() | beam.Map(lambda element: element)
         else:
             items = pipeline | beam.Create(rows)
