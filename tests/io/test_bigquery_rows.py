@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from beam_llmdag.io.bigquery_rows import WriteMethod, table_row, typed_row_record
-from beam_llmdag.io.records import cost_record, global_record
+from beam_llmdag.io.bigquery_rows import WriteMethod, table_row
+from beam_llmdag.io.records import cost_record, global_record, typed_row_record
 from beam_llmdag.io.schemas import COSTS_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.item import Item
 from beam_llmdag.result import Attempt, CostRow, Result, Row
