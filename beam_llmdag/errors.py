@@ -93,6 +93,7 @@ MEANING: Mapping[ErrorClass, Meaning] = {
     "dependency": Meaning(falls_back=False),
     "duplicate_id": Meaning(falls_back=False),
     "bad_input": Meaning(falls_back=False),
+    "not_written": Meaning(falls_back=False),
     "over_budget": Meaning(falls_back=False),
     "too_many_rows": Meaning(falls_back=False),
 }

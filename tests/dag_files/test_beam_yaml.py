@@ -149,6 +149,8 @@ def test_the_example_gives_what_the_review_pipeline_gives(beam_yaml: Run, tmp_pa
     done = beam_yaml(EXAMPLES / "reviews.pipeline.yaml", cwd=ROOT, input=reviews, output=str(tmp_path / "yaml"))
     assert done.returncode == 0, done.stderr
     in_python, in_yaml = (written(tmp_path / name, "items") for name in ("python", "yaml"))
+    for typed, text in zip(in_python, in_yaml, strict=True):  # Beam rows are written before all items are known
+        assert {name: str(value) for name, value in typed.pop("metadata").items()} == dict(text.pop("metadata"))
     for row in (*in_python, *in_yaml):
         for result in row.values():
             for attempt in result["attempts"] if isinstance(result, dict) else ():
