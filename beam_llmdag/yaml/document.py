@@ -18,6 +18,9 @@ Path = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 
+_MOST_NODES = 50_000  # an alias counts as often as it is used: nine lines of them make millions
+_MOST_DEEP = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -62,8 +65,8 @@ def parse_yaml(text: str, file: str) -> Document:
         file: its name, for errors.
 
     Raises:
-        GraphError: it is no YAML, a key is there twice or is no text, or it has tags of its own; the message names file
-            and line.
+        GraphError: it is no YAML, a key is there twice or is no text, it has tags of its own, is nested too deeply or,
+            with its aliases, too large; the message names file and line.
     """
     document = Document(file=file, value={})
     try:
@@ -84,7 +87,20 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the plain scalars of YAML 1.2 instead of 1.1."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    _depth = 0
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Each level of nesting is some calls of Python, whose number has a limit as well."""
+        if self._depth > _MOST_DEEP:
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=self.peek_event().start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
+_TOO_DEEP = f"nested too deeply: more than {_MOST_DEEP} levels"
 
 for _name, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -109,6 +125,7 @@ class _Reader:
 
     def __init__(self, document: Document) -> None:
         self._document = document
+        self._nodes = 0
 
     def read(self, node: yaml.Node, path: Path, around: tuple[yaml.Node, ...]) -> Any:
         """The data of `node`; `around` are the nodes that it is in."""
@@ -116,6 +133,13 @@ class _Reader:
         document.lines.setdefault(path, line)
         if node in around:
             raise document.error(path, "an alias stands inside of what it names")
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise document.error(
+                path, f"the file is too large: more than {_MOST_NODES} nodes with what its aliases name"
+            )
+        if len(path) > _MOST_DEEP:
+            raise document.error(path, f"{_TOO_DEEP}, with what aliases name")
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return {key: self.read(value, (*path, key), (*around, node)) for key, value in self._pairs(node, path)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -289,3 +291,62 @@ def test_llmdag_show_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "shop.dag.yaml").write_text(shop("{{ triage.sverity }}"), encoding="utf-8")
     assert main(["show", str(tmp_path / "shop.dag.yaml")]) != 0
     assert f"shop.dag.yaml:{PROMPT_LINE}: prompt of dimension 'reply'" in capsys.readouterr().err
+
+
+def bomb(levels: int = 6, width: int = 9) -> str:
+    """Aliases of aliases: a few lines that stand for `width ** (levels + 1)` texts."""
+    lines = [f"a0: &a0 [{', '.join('x' * width)}]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels + 1)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("levels", [6, 12, 40])
+def test_aliases_of_aliases_are_too_large_before_they_fill_the_memory(levels: int) -> None:
+    """yaml-52-files-that-grow-when-they-are-read, a"""
+    tracemalloc.start()
+    try:
+        message = error_of(bomb(levels) + shop())
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+    assert re.match(
+        r"shop.dag.yaml:\d: the file is too large: more than 50000 nodes with what its aliases name", message
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("name: x\nprompt: " + "[" * 5000, 2),
+        ("name: x\n" + "\n".join(" " * n + f"k{n}:" for n in range(200)), 102),
+        ("name: x\nprompt: " + "{a: " * 5000, 2),
+        ("- " * 5000, 1),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 200)), 1),
+    ],
+    ids=["brackets", "mappings", "braces", "dashes", "aliases"],
+)
+def test_what_is_nested_too_deeply_is_told_with_its_line(text: str, line: int) -> None:
+    """yaml-52-files-that-grow-when-they-are-read, b"""
+    message = error_of(text)
+    assert message.startswith(f"shop.dag.yaml:{line}: ")
+    assert "nested too deeply: more than 100 levels" in message
+
+
+@pytest.mark.parametrize("text", ["a: &a\n  b: *a", "a: &a {b: [*a]}", "a: &a [*a]"])
+def test_what_contains_itself_is_an_error(text: str) -> None:
+    """yaml-52-files-that-grow-when-they-are-read, c"""
+    assert "an alias stands inside of what it names" in error_of(text)
+
+
+def test_an_anchor_for_a_model_of_several_dimensions_is_ordinary() -> None:
+    """yaml-52-files-that-grow-when-they-are-read, d"""
+    dag = loaded(
+        """
+name: shop
+dimensions:
+  a: {prompt: x, model: &m {spec: "openai:any", temperature: 0}}
+  b: {prompt: x, model: *m}
+  c: {prompt: x, model: *m}
+"""
+    )
+    assert [dimension.models[0].temperature for dimension in dag.dimensions.values() if dimension.models] == [0, 0, 0]
