@@ -13,11 +13,12 @@ import argparse
 import fcntl
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,8 +32,9 @@ from apache_beam.portability.api import (
     endpoints_pb2,
 )
 from google.protobuf import json_format, text_format
+from packaging.requirements import InvalidRequirement, Requirement
 
-__all__ = ["BootError", "main"]
+__all__ = ["BootError", "install", "main"]
 
 _WORKER = "apache_beam.runners.worker.sdk_worker_main"
 _FOLDER = "llmdag-worker-"
@@ -43,6 +45,11 @@ _ANSWER_SECONDS = 60.0
 _SETUP_PACKAGE = "workflow.tar.gz"
 _EXTRA_PACKAGES = "extra_packages.txt"
 _REQUIREMENTS = "requirements.txt"
+
+_CHECKED = "requirements.checked.txt"
+_OPTIONS = re.compile(r"--(no-index|pre|prefer-binary|require-hashes|(no|only)-binary[= ]\s*[\w.,:-]+)")
+"""Options of a requirements file that lead nowhere."""
+_HASH = re.compile(r"--hash[= ]\w+:[0-9a-fA-F]+")
 
 
 class BootError(RuntimeError):
@@ -66,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         folder = _own_folder(Path(asked.semi_persist_dir or tempfile.gettempdir()))
         _fetch(info, info.artifact_endpoint.url or asked.artifact_endpoint, worker_id, folder / "staged")
-        _install(folder / "staged", folder / "site")
+        install(folder / "staged", folder / "site")
     except (BootError, OSError, grpc.RpcError) as error:
         _tell_runner(logging_url, worker_id, str(error))
         sys.exit(f"llmdag-boot: {error}")
@@ -151,21 +158,76 @@ def _fetch(info: Any, endpoint: str, worker_id: str, staged: Path) -> None:
 
 def _staged_name(artifact: Any) -> str:
     name: str = beam_runner_api_pb2.ArtifactStagingToRolePayload.FromString(artifact.role_payload).staged_name
-    if not name or name != os.path.basename(name):
+    if not _is_plain(name):
         raise BootError(f"the job stages a file under the name {name!r}, which is no plain name")
     return name
 
 
-def _install(staged: Path, site: Path) -> None:
-    """Installs what is staged into the folder `site`."""
+def _is_plain(name: str) -> bool:
+    """Whether `name` is that of a file in a folder, and leads nowhere else."""
+    return name not in ("", ".", "..") and name == os.path.basename(name) and "\0" not in name
+
+
+def install(staged: Path, site: Path) -> None:
+    """Installs what is staged into the folder `site`.
+
+    Raises:
+        BootError: pip failed, or something of another place than `staged` was to be installed.
+    """
     if (staged / _REQUIREMENTS).exists():
-        _pip(site, "--no-index", "--find-links", str(staged), "--requirement", str(staged / _REQUIREMENTS))
+        checked = staged.parent / _CHECKED  # pip reads what was checked, and not what it takes the staged file for
+        checked.write_text("\n".join(_requirements(_text(staged / _REQUIREMENTS))), encoding="utf-8")
+        _pip(site, "--no-index", "--find-links", str(staged), "--requirement", str(checked))
     extra = staged / _EXTRA_PACKAGES
-    for name in extra.read_text(encoding="utf-8").split("\n") if extra.exists() else ():
-        if name.strip():
-            _pip(site, str(staged / name.strip()))
+    for number, line in enumerate(_text(extra).split("\n") if extra.exists() else (), start=1):
+        name = line.strip()
+        if name and not (_is_plain(name) and (staged / name).is_file()):
+            raise BootError(f"{_EXTRA_PACKAGES}:{number}: {name!r} is no file that the job stages")
+        if name:
+            _pip(site, str(staged / name))
     if (staged / _SETUP_PACKAGE).exists():
         _pip(site, str(staged / _SETUP_PACKAGE))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BootError(f"{path.name} is no UTF-8 text: {error}") from None
+
+
+def _requirements(text: str) -> Iterator[str]:
+    """The requirements of a file, one a line.
+
+    Raises:
+        BootError: one of them is to be fetched from somewhere: a URL, a path, another file, an index.
+    """
+    number, line = 1, ""
+    for last, part in enumerate(text.splitlines(), start=1):
+        line += re.sub(r"(^|\s)#.*", "", part)
+        if line.endswith("\\"):
+            line = line[:-1] + " "
+            continue
+        if line.strip():
+            yield _requirement(line.strip(), number)
+        number, line = last + 1, ""
+    if line.strip():
+        yield _requirement(line.strip(), number)
+
+
+def _requirement(line: str, number: int) -> str:
+    if _OPTIONS.fullmatch(line):
+        return line
+    asked, *hashes = re.split(r"\s+(?=--)", line)
+    try:
+        if Requirement(asked).url is None and all(_HASH.fullmatch(option) for option in hashes):
+            return " ".join((asked, *hashes))
+    except InvalidRequirement:
+        pass
+    raise BootError(
+        f"{_REQUIREMENTS}:{number}: {line!r} is no package by its name: a worker installs what the job stages, "
+        f"and fetches nothing; stage the package, and name it"
+    )
 
 
 def _pip(site: Path, *what: str) -> None:
