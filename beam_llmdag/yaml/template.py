@@ -15,6 +15,7 @@ from jinja2 import meta, nodes
 from beam_llmdag.errors import GraphError
 from beam_llmdag.telling import told
 from beam_llmdag.user_code import user_error
+from beam_llmdag.yaml.bounds import counted, written
 from beam_llmdag.yaml.environment import environment
 
 __all__ = ["Expression", "Template", "Text"]
@@ -77,7 +78,8 @@ class Template:
         """
         template = _compiled(self.text.source)
         try:
-            return "".join(template.root_render_func(template.new_context(values)))
+            with counted(values.values()):
+                return "".join(map(written, template.root_render_func(template.new_context(values))))
         except Exception as error:  # templates call methods of the user's objects
             line = self.text.line + _line(template, error.__traceback__) - 1
             raise _raised(self.text, error, line) from error
@@ -120,7 +122,8 @@ class Expression:
             Failed: a variable has no such field, or the like; the error names file and line.
         """
         try:
-            value = environment().compile_expression(self.text.source, undefined_to_none=False)(**values)
+            with counted(values.values()):
+                value = environment().compile_expression(self.text.source, undefined_to_none=False)(**values)
             if isinstance(value, jinja2.Undefined):
                 str(value)  # raises what was undefined
         except Exception as error:  # expressions call methods of the user's objects

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from beam_llmdag import Dag, GraphError
+from beam_llmdag import Dag, GraphError, Item
 from beam_llmdag.cli import main
+from beam_llmdag.user_code import Failed
 from beam_llmdag.yaml.build import parse_dag
+from beam_llmdag.yaml.template import Expression, Template, Text
 
 SHOP = """name: shop
 model: openai:any
@@ -350,3 +352,100 @@ dimensions:
 """
     )
     assert [dimension.models[0].temperature for dimension in dag.dimensions.values() if dimension.models] == [0, 0, 0]
+
+
+REVIEW = Item("1", "x", {"parts": [{"name": "a"}], "product": "p"})
+
+
+def rendered(template: str, item: Item = REVIEW) -> str:
+    text = Text(source=template, file="shop.dag.yaml", line=1, label="prompt of dimension 'reply'")
+    return Template(text)(item=item)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ [item.metadata] | map(attribute='nope') | list }}",
+        "{{ [item.metadata] | map(attribute='nope') | list | length }}",
+        "{{ item.metadata.parts | selectattr('nope') | list }}",
+        "{{ item.metadata.parts | selectattr('nope', 'none') | list }}",
+        "{{ item.metadata.parts | rejectattr('nope', 'equalto', 1) | list }}",
+        "{{ item.metadata.parts | groupby('nope') | length }}",
+        "{{ item.metadata.parts | groupby(attribute='nope') | length }}",
+        "{{ item.metadata.parts | sum(attribute='nope') }}",
+        "{{ item.metadata.parts | sort(attribute='name,nope') }}",
+        "{{ item.metadata.parts | sort(false, false, 'nope') }}",
+        "{{ item.metadata.parts | unique(attribute='nope') | list | length }}",
+        "{{ item.metadata.parts | min(attribute='nope') }}",
+        "{{ [item.metadata.nope] }}",
+        "{{ {'a': item.metadata.nope} }}",
+        "{{ [item.metadata.nope] | list }}",
+        "{{ '%r' % [item.metadata.nope] }}",
+        "{% if item.metadata.nope is none %}x{% endif %}",
+        "{{ item.metadata.nope | list }}",
+        "{{ item.metadata.nope | upper }}",
+    ],
+)
+def test_what_is_not_there_is_an_error_through_a_filter_too(template: str) -> None:
+    """yaml-53-undefined-through-a-filter"""
+    with pytest.raises(Failed) as caught:
+        rendered(template)
+    assert caught.value.error.error_class == "user_function"
+    assert "nope" in caught.value.error.message
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ item.metadata.parts | map(attribute='name') | join(', ') }}", "a"),
+        ("{{ item.metadata.nope | default('low') }}{{ item.metadata.nope | d('x') }}", "lowx"),
+        ("{% if item.metadata.nope is defined %}x{% else %}y{% endif %}", "y"),
+        ("{{ item.metadata.parts | map(attribute='nope', default='z') | join }}", "z"),
+        ("{{ item.metadata.parts | selectattr('nope', 'defined') | list }}", "[]"),
+        ("{{ item.metadata.parts | groupby('nope', default='q') | map(attribute='grouper') | join }}", "q"),
+        ("{{ item.metadata.parts | sort(attribute='name') | map(attribute='name') | first }}", "a"),
+        ("{% for p in item.metadata.parts %}{{ loop.length }}{{ loop.last }}{% endfor %}", "1True"),
+        ("{{ 'a' ~ 2 * 3 + 1 ~ '-' * 3 }}{{ '%05.1f' % 2 }}{{ '{:>5}'.format('x') }}", "a61---002.0    x"),
+    ],
+)
+def test_filters_and_operators_do_what_they_did(template: str, text: str) -> None:
+    """yaml-53-undefined-through-a-filter, f"""
+    assert rendered(template) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        "{% for i in [1, 2] recursive %}{% if loop.depth < 60 %}{{ loop([1, 2]) }}{% endif %}{% endfor %}",
+        "{{ 'x' * 10**9 }}",
+        "{{ 10**9 * [1] }}",
+        "{{ 10**1000000 }}",
+        "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
+        "{{ 'x' | center(10**9) }}",
+        "{{ 'x'.ljust(10**9) }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ '%1000000000d' | format(1) }}",
+        "{{ '{:1000000000}'.format(1) }}",
+        "{{ ('x' * 9999).replace('x', 'y' * 9999) }}",
+        "{{ range(99999) | join('x' * 9999) }}",
+        "{{ range(99999) | map('center', 9999) | list | length }}",
+    ],
+)
+def test_a_template_without_end_fails_and_names_the_dimension(template: str) -> None:
+    """yaml-53-undefined-through-a-filter, second run"""
+    with pytest.raises(Failed) as caught:
+        rendered(template)
+    assert caught.value.error.error_class == "user_function"
+    assert caught.value.error.message.startswith("prompt of dimension 'reply' raised OverflowError: ")
+
+
+def test_an_expression_has_an_end_too() -> None:
+    """yaml-53-undefined-through-a-filter, second run"""
+    text = Text(source="'x' * 10**9 == item.id", file="shop.dag.yaml", line=1, label="skip_if of dimension 'reply'")
+    with pytest.raises(Failed, match="skip_if of dimension 'reply' raised OverflowError"):
+        Expression(text)(item=REVIEW)
