@@ -103,8 +103,8 @@ def simulator() -> Any:
 
 
 def written(folder: Path, name: str) -> Rows:
-    """The rows of a file that Beam wrote in shards."""
-    paths = sorted(folder.glob(f"{name}*"))
+    """The rows of a file that Beam wrote in shards, which `*.parquet` finds."""
+    paths = [path for path in sorted(folder.glob("*.parquet")) if path.name.startswith(name)]
     assert paths, f"no {name} in {folder}"
     rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
     return sorted(rows, key=json.dumps)
@@ -123,9 +123,9 @@ pipeline:
   transforms:
     - {type: ReadFromParquet, config: {path: "{{ input }}"}}
     - {type: LLMDag, name: Analyse, input: ReadFromParquet, config: {dag: examples/reviews.dag.yaml}}
-    - {type: WriteToParquet, name: a, input: Analyse.good, config: {path: "{{ output }}/items.parquet"}}
-    - {type: WriteToParquet, name: b, input: Analyse.failures, config: {path: "{{ output }}/failures.parquet"}}
-    - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: "{{ output }}/costs.parquet"}}
+    - {type: WriteToParquet, name: a, input: Analyse.good, config: {path: "{{ output }}/items", file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: b, input: Analyse.failures, config: {path: "{{ output }}/failures", file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: "{{ output }}/costs", file_name_suffix: .parquet}}
 """
 
 
@@ -133,13 +133,13 @@ def test_a_pipeline_reads_parquet_runs_a_dag_file_and_writes_parquet(beam_yaml: 
     given = reviews(tmp_path / "reviews.parquet")
     done = beam_yaml(PARQUET, cwd=ROOT, input=str(tmp_path / "reviews.parquet"), output=str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    items = {row["id"]: row for row in written(tmp_path / "out", "items.parquet")}
+    items = {row["id"]: row for row in written(tmp_path / "out", "items")}
     assert {key: row["content"] for key, row in items.items()} == {row["id"]: row["content"] for row in given}
     assert [items[f"r{n:02}"]["sentiment"]["status"] for n in range(1, 21)] == ["ok", "skipped"] * 10
     assert set(items["r01"]["topics"]["data"]) == {"topics"}
     assert items["r01"]["sentiment"]["data"]["label"] == "positive"
-    assert written(tmp_path / "out", "failures.parquet") == []
-    assert len(written(tmp_path / "out", "costs.parquet")) == 50
+    assert written(tmp_path / "out", "failures") == []
+    assert len(written(tmp_path / "out", "costs")) == 50
 
 
 def test_the_example_gives_what_the_review_pipeline_gives(beam_yaml: Run, tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ pipeline:
       name: Analyse
       input: ReadItems.good
       config: {dag: little.dag.yaml, plan: staged, store: false, error_handling: {output: broken}}
-    - {type: WriteToParquet, name: a, input: Analyse.good, config: {path: out/good}}
-    - {type: WriteToParquet, name: b, input: Analyse.broken, config: {path: out/broken}}
-    - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: out/costs}}
-    - {type: WriteToParquet, name: d, input: Analyse.all, config: {path: out/all}}
-    - {type: WriteToParquet, name: e, input: Analyse.groups, config: {path: out/groups}}
-    - {type: WriteToParquet, name: f, input: Analyse.groups_report, config: {path: out/report}}
-    - {type: WriteToParquet, name: g, input: ReadItems.unreadable, config: {path: out/unreadable}}
+    - {type: WriteToParquet, name: a, input: Analyse.good, config: {path: out/good, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: b, input: Analyse.broken, config: {path: out/broken, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: out/costs, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: d, input: Analyse.all, config: {path: out/all, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: e, input: Analyse.groups, config: {path: out/groups, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: f, input: Analyse.groups_report, config: {path: out/report, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: g, input: ReadItems.unreadable, config: {path: out/unreadable, file_name_suffix: .parquet}}
 """
 
 
