@@ -123,9 +123,12 @@ pipeline:
   transforms:
     - {type: ReadFromParquet, config: {path: "{{ input }}"}}
     - {type: LLMDag, name: Analyse, input: ReadFromParquet, config: {dag: examples/reviews.dag.yaml}}
-    - {type: WriteToParquet, name: a, input: Analyse.good, config: {path: "{{ output }}/items", file_name_suffix: .parquet}}
-    - {type: WriteToParquet, name: b, input: Analyse.failures, config: {path: "{{ output }}/failures", file_name_suffix: .parquet}}
-    - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: "{{ output }}/costs", file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: a, input: Analyse.good,
+       config: {path: "{{ output }}/items", file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: b, input: Analyse.failures,
+       config: {path: "{{ output }}/failures", file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: c, input: Analyse.costs,
+       config: {path: "{{ output }}/costs", file_name_suffix: .parquet}}
 """
 
 
@@ -172,8 +175,10 @@ pipeline:
     - {type: WriteToParquet, name: c, input: Analyse.costs, config: {path: out/costs, file_name_suffix: .parquet}}
     - {type: WriteToParquet, name: d, input: Analyse.all, config: {path: out/all, file_name_suffix: .parquet}}
     - {type: WriteToParquet, name: e, input: Analyse.groups, config: {path: out/groups, file_name_suffix: .parquet}}
-    - {type: WriteToParquet, name: f, input: Analyse.groups_report, config: {path: out/report, file_name_suffix: .parquet}}
-    - {type: WriteToParquet, name: g, input: ReadItems.unreadable, config: {path: out/unreadable, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: f, input: Analyse.groups_report,
+       config: {path: out/report, file_name_suffix: .parquet}}
+    - {type: WriteToParquet, name: g, input: ReadItems.unreadable,
+       config: {path: out/unreadable, file_name_suffix: .parquet}}
 """
 
 
