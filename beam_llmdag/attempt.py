@@ -21,6 +21,7 @@ from beam_llmdag.prompt import estimated_tokens, readable
 from beam_llmdag.providers.base import Provider
 from beam_llmdag.providers.secret_text import hidden
 from beam_llmdag.result import Attempt
+from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
 from beam_llmdag.telling import shortened, told, traceback_of
 from beam_llmdag.text import clean_text, excerpt, name_text
@@ -75,6 +76,7 @@ class Attempts:
     """Makes calls, one at a time for each who asks. Belongs to one event loop.
 
     Args:
+        retry: how long a vendor that asks to wait is waited for.
         prices: what calls cost.
         budget: what they may cost.
         limits: when a call may go out.
@@ -87,6 +89,7 @@ class Attempts:
     def __init__(
         self,
         *,
+        retry: RetryPolicy,
         prices: PriceTable,
         budget: Budget,
         limits: Limits,
@@ -95,6 +98,7 @@ class Attempts:
         clock: Clock,
         keep_prompts: bool,
     ) -> None:
+        self._retry = retry
         self._prices = prices
         self._budget = budget
         self._limits = limits
@@ -215,7 +219,7 @@ class Attempts:
             raised = CallError("connection", told(error))
         except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
             raised = _fault(f"the provider raised {told(error)}", error)
-        return _redacted(raised, _key(provider))
+        return _redacted(raised, _key(provider), self._retry)
 
     def _attempt(
         self,
@@ -373,14 +377,14 @@ def _usage_of_failure(error: CallError) -> Usage | None:
     return _NOTHING if status is not None and status >= 300 and not may_be_billed else None
 
 
-def _redacted(error: CallError, secret: str | None) -> CallError:
-    """`error` without the key, which some vendors echo, and not too long."""
+def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
+    """`error` without the key, which some vendors echo, and not too long; nor is the wait that it asks for."""
     return CallError(
         error.error_class,
         shortened(hidden(error.message, secret)),
         http_status=error.http_status,
         request_id=error.request_id,
-        retry_after_seconds=error.retry_after_seconds,
+        retry_after_seconds=retry.heeded_seconds(error),
         usage=error.usage,
         sent=error.sent,
         traceback=error.traceback and hidden(error.traceback, secret),

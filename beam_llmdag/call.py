@@ -27,7 +27,7 @@ from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.schema import Output
 from beam_llmdag.store import AnswerStore, Asked, Payer, answer_key, own_key, part_digests
 from beam_llmdag.telling import LONGEST_MESSAGE, shortened
-from beam_llmdag.text import excerpt
+from beam_llmdag.text import clean_text, excerpt
 from beam_llmdag.usage import Usage
 
 __all__ = ["Caller", "Question", "Reply"]
@@ -120,6 +120,7 @@ class Caller:
     ) -> None:
         self._clients = Clients(providers, clock)
         self._attempts = Attempts(
+            retry=retry,
             prices=prices,
             budget=budget or Budget(None),
             limits=limits,
@@ -332,7 +333,7 @@ class Caller:
         return Request(
             model=model,
             messages=question.messages,
-            system="\n\n".join(texts) or None,
+            system=clean_text("\n\n".join(texts)) or None,
             output=None if wire is None else wire.schema,
             sample=question.sample,
         )

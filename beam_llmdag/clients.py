@@ -20,7 +20,7 @@ __all__ = ["Clients", "WireOutput"]
 
 _log = logging.getLogger(__name__)
 
-_ModelKey = tuple[str, str | None, str | None]
+_ModelKey = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,9 @@ async def _close(provider: Provider) -> None:
 
 def _key(model: Model) -> _ModelKey:
     """What a client is made for."""
-    return (model.spec, model.base_url, model.api_key_env)
+    if not model.headers and not model.query:
+        return (model.spec, model.base_url, model.api_key_env)
+    return (model.spec, model.base_url, model.api_key_env, *model.headers.items(), "?", *model.query.items())
 
 
 def _unusable(model: Model, error: BaseException) -> CallError:

@@ -14,7 +14,7 @@ from beam_llmdag.names import new_name, written_name
 from beam_llmdag.order import step_needs
 from beam_llmdag.plan import PlanKind
 from beam_llmdag.prices import Price, PriceTable
-from beam_llmdag.providers.base import ProviderFactory, asked_schema
+from beam_llmdag.providers.base import ProviderFactory, asked_schema, check_provider
 from beam_llmdag.schema import Output
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ class Dag:
         self.prices = PriceTable(prices or {})
         self.providers: dict[str, ProviderFactory] = dict(providers or {})
         self.steps: dict[str, Step] = {}
+        for named in () if self.model is None else self.model.chain():
+            try:
+                check_provider(named.provider, self.providers)
+            except GraphError as error:
+                raise GraphError(f"dag {name!r}, model {named.spec!r}: {error}") from None
 
     def __copy__(self) -> Dag:
         """A dag of the same steps, which keeps them whatever is declared in this one later."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from beam_llmdag.text import clean_text
 from beam_llmdag.usage import Usage
 
 __all__ = [
@@ -117,7 +118,7 @@ class StrictModeError(LLMDagError, RuntimeError):
 
 
 class CallError(LLMDagError):
-    """One call failed, classified once by the provider that made it.
+    """One call failed, classified once by the provider that made it. Its texts are valid Unicode, whoever wrote them.
 
     Args:
         error_class: one of `ErrorClass`.
@@ -144,16 +145,17 @@ class CallError(LLMDagError):
         asked_again: bool = True,
         traceback: str | None = None,
     ) -> None:
+        message = clean_text(message)
         super().__init__(error_class, message)
         self.error_class = error_class
         self.message = message
         self.http_status = http_status
-        self.request_id = request_id
+        self.request_id = None if request_id is None else clean_text(request_id)
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.sent = sent
         self.asked_again = asked_again
-        self.traceback = traceback
+        self.traceback = None if traceback is None else clean_text(traceback)
 
     def __str__(self) -> str:
         return f"{self.error_class}: {self.message}"

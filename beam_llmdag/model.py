@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.model_faults import address_fault, headers_fault, query_fault, spec_fault
 from beam_llmdag.usage import Usage
 
 __all__ = [
@@ -29,7 +30,6 @@ Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal", "unknown"]
 LimitKind = Literal["requests", "input_tokens", "output_tokens", "tokens"]
 
-_SPEC = re.compile(r"[^\s:]+:\S+(?: +\S+)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_VERSION = re.compile(r"projects/[\w.:-]+/secrets/[\w-]+/versions/[\w-]+")
 
@@ -55,7 +55,10 @@ class Model:
             beyond what the vendor is found to allow.
         input_tokens_per_minute: most input tokens, in the same way; estimated before a call, corrected after.
         output_tokens_per_minute: most output tokens, in the same way.
-        base_url: another server that speaks the provider's protocol.
+        base_url: another server that speaks the provider's protocol. What the vendor's SDK puts behind it may be there
+            or not, and a query is sent with every request. No user, no password.
+        headers: more headers of every request. No keys: a model is pickled, shown and logged.
+        query: parameters behind the address of every request, such as `{"api-version": "…"}`. No keys either.
         api_key_env: where the key is on the worker: an environment variable, or the full name of a version of a secret
             in Google Cloud's Secret Manager, `"projects/<project>/secrets/<name>/versions/latest"`, which the worker
             reads at its first call. None for the vendor's usual variable.
@@ -76,13 +79,20 @@ class Model:
     output_tokens_per_minute: int | None = field(default=None, kw_only=True)
     base_url: str | None = field(default=None, kw_only=True)
     api_key_env: str | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
+    query: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)  # a dict has no hash
 
     def __post_init__(self) -> None:
-        if not isinstance(self.spec, str) or not _SPEC.fullmatch(self.spec):
-            raise GraphError(
-                f"model {self.spec!r}: write it as 'provider:name', for example 'anthropic:claude-haiku-4-5'"
-            )
+        base_url = address_fault(self.base_url)
+        for fault in (
+            spec_fault(self.spec),
+            None if base_url is None else f"base_url {base_url}",
+            headers_fault(self.headers),
+            query_fault(self.query),
+        ):
+            if fault is not None:
+                raise GraphError(f"model {self.spec!r}: {fault}")
         if isinstance(self.fallbacks, str):
             raise GraphError(f"model {self.spec!r}: fallbacks is a list of models, not the text {self.fallbacks!r}")
         for what, value, least in (
@@ -108,7 +118,8 @@ class Model:
                 "because it may be a key"
             )
         object.__setattr__(self, "fallbacks", tuple(as_model(fallback) for fallback in self.fallbacks))
-        object.__setattr__(self, "extra_body", dict(self.extra_body))
+        for name in ("headers", "query", "extra_body"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
 
     @property
     def provider(self) -> str:

@@ -21,7 +21,10 @@ class RetryPolicy:
     Args:
         first_seconds: longest jitter before the second try.
         longest_seconds: longest jitter before any try.
-        longest_retry_after_seconds: a longer Retry-After is cut to this.
+        longest_retry_after_seconds: a longer Retry-After is cut to this, for the call that got it and for all others
+            that wait because of it. Not for what nobody asked for: a model that only fails is left alone for 1 to 30
+            seconds (5 minutes without money or key), and where headers say that a limit is used up, a call waits for at
+            most a minute.
     """
 
     first_seconds: float = 0.5
@@ -40,10 +43,15 @@ class RetryPolicy:
         """Whether the model may do better when it is told what was wrong with its answer."""
         return MEANING[error.error_class].asked_again and error.asked_again
 
+    def heeded_seconds(self, error: CallError) -> float | None:
+        """How long to wait because the vendor asked for it; None if it did not."""
+        asked = error.retry_after_seconds
+        return None if asked is None else min(self.longest_retry_after_seconds, asked)
+
     def delay_seconds(self, tries: int, error: CallError, rng: random.Random) -> float:
         """How long to wait after `tries` failed tries, the last of which ended with `error`."""
         if self.asks_again_for(error):
             return 0.0
-        asked = min(error.retry_after_seconds or 0.0, self.longest_retry_after_seconds)
+        asked = self.heeded_seconds(error) or 0.0
         longest = min(self.longest_seconds, self.first_seconds * 2 ** min(tries - 1, 30))
         return asked + rng.uniform(0.0, longest)

@@ -125,7 +125,7 @@ class AnswerStore(Protocol):
 
 
 def answer_key(request: Request, endpoint: str | None, output: str | None) -> str:
-    """The key of a request's answer: a hash of model, server, parameters, messages, images, schema and sample.
+    """The key of a request's answer: a hash of model, server, headers, parameters, messages, images, schema, sample.
 
     Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in
     it (models write them in that order); the order of keyword arguments and of `extra_body` is not.
@@ -160,6 +160,7 @@ def _parts(request: Request, endpoint: str | None, output: str | None) -> dict[s
             model.effort,
             json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "{}",
         ],
+        "headers and query": [sorted(model.headers.items()), sorted(model.query.items())],
         "system text": request.system,
         "messages": [_message_parts(message) for message in request.messages],
         "output schema": [output, request.output is not None and request.output.native],

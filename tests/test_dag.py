@@ -17,6 +17,7 @@ from beam_llmdag.dag import Dag
 from beam_llmdag.dimension import ABSENT, Dimension, Function, Regroup
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Model
+from beam_llmdag.testing import ScriptedProvider
 
 
 def test_the_parameters_of_a_prompt_name_what_it_needs() -> None:
@@ -321,3 +322,10 @@ def test_a_name_is_the_same_however_its_letters_are_typed() -> None:
     add(dag, "next", "größe", after=[apart])
     dag.validate()
     assert dag.needs("next") == ("größe",)
+
+
+@pytest.mark.parametrize("model", ["anthropik:x", "antrhopci:x", Model("scripted:a", fallbacks=["scriptd:b"])])
+def test_a_dag_with_a_model_of_no_provider_fails_at_once(model):
+    """Case graph-51, e."""
+    with pytest.raises(GraphError, match=r"did you mean '(anthropic|scripted)"):
+        Dag("x", model=model, providers={"scripted": ScriptedProvider(["a"])})

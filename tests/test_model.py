@@ -94,3 +94,64 @@ def test_a_message_is_one_text_or_parts() -> None:
     image = Image(b"x")
     assert Message("user", "a").parts() == ("a",)
     assert Message("user", ["a", image]).parts() == ("a", image)
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("google/gemini-2.5-flash", "google:gemini-2.5-flash"),
+        ("openai/gpt-5-mini", "openai:gpt-5-mini"),
+        ("gemini/gemini-2.5-flash", "google:gemini-2.5-flash"),
+        ("models/gemini-2.5-flash", "google:gemini-2.5-flash"),
+        ("gpt-5-mini", "openai:gpt-5-mini"),
+        ("antropic:claude-haiku-4-5", "anthropic:claude-haiku-4-5"),
+        ("gogle:gemini-2.5-flash", "google:gemini-2.5-flash"),
+        ("opnai:gpt-5-mini", "openai:gpt-5-mini"),
+        ("Antropic:claude-haiku-4-5", "anthropic:claude-haiku-4-5"),
+    ],
+)
+def test_the_error_shows_what_was_meant(spec: str, meant: str) -> None:
+    """Case graph-51, d and e."""
+    with pytest.raises(GraphError, match=f"'{meant}'"):
+        Model(spec)
+
+
+@pytest.mark.parametrize("spec", ["openai2:x", "my-openai:x", "anthropic-eu:x", "echo:any", "locale:x", "opera:x"])
+def test_a_provider_of_one_s_own_may_have_any_other_name(spec: str) -> None:
+    assert Model(spec).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"headers": {"Authorization": "x"}}, "api_key_env"),
+        ({"headers": {"X-API-Key": "x"}}, "api_key_env"),
+        ({"headers": {"x-goog-api-key": "x"}}, "api_key_env"),
+        ({"headers": {"Cookie": "x"}}, "api_key_env"),
+        ({"headers": {"x-mine": "Bearer x"}}, "api_key_env"),
+        ({"headers": {"x-a": "1\r\nx-b: 2"}}, "one line"),
+        ({"headers": {"x-a": "1\n"}}, "one line"),
+        ({"headers": {"x-a: 1\r\nx-b": "2"}}, "no name of a header"),
+        ({"headers": {"x-a": "größe"}}, "ASCII"),
+        ({"headers": {"x-a": 1}}, "one line"),
+        ({"headers": {"Host": "elsewhere"}}, "cannot be given"),
+        ({"headers": "x-a: 1"}, "mapping"),
+        ({"query": {"api_key": "x"}}, "api_key_env"),
+        ({"query": {"key": "x"}}, "api_key_env"),
+        ({"query": {"a": 1}}, "texts"),
+        ({"query": "a=1"}, "mapping"),
+        ({"base_url": "http://[broken"}, "base_url"),
+        ({"base_url": "http://host:port"}, "base_url"),
+        ({"base_url": 7}, "base_url"),
+    ],
+)
+def test_what_may_not_be_sent_is_refused_where_the_model_is_made(options: Any, word: str) -> None:
+    with pytest.raises(GraphError, match=word) as caught:
+        Model("openai:x", **options)
+    assert "'x'" not in str(caught.value)
+
+
+def test_models_with_other_headers_are_other_models() -> None:
+    plain, other = Model("a:1"), Model("a:1", headers={"x-team": "qa"}, query={"v": "1"})
+    assert plain != other
+    assert pickle.loads(pickle.dumps(other)) == other

@@ -23,7 +23,6 @@ __all__ = ["Gate", "Ticket"]
 _log = logging.getLogger(__name__)
 
 _LONGEST_NAP_SECONDS = 1.0  # then it looks whether the limits have changed
-_LONGEST_PAUSE_SECONDS = 300.0
 _FIRST_OUTPUT_TOKENS = 256.0  # of an answer, before the first has come
 _UNREACHABLE_SECONDS = 10.0  # for so long the process goes by its own part of the limits
 
@@ -190,7 +189,7 @@ class Gate:
     def _pause(self, seconds: float | None, now: float) -> None:
         """Nobody goes out until the moment that the vendor has named to one."""
         if seconds is not None:
-            self._paused_until = max(self._paused_until, now + min(seconds, _LONGEST_PAUSE_SECONDS))
+            self._paused_until = max(self._paused_until, now + seconds)
 
     def _correct(self, ticket: Ticket, usage: Usage) -> None:
         used = Demand(usage.input_tokens, usage.output_tokens)

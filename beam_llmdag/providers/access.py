@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.model import Model
+from beam_llmdag.model_faults import address_fault
+from beam_llmdag.providers.address import Address, read_address
 from beam_llmdag.providers.secret_manager import SECRETS, Secrets
 from beam_llmdag.providers.secret_text import hidden, shows
 
@@ -27,6 +29,7 @@ class Access:
         model: its `base_url` and `api_key_env` come before the vendor's usual variables.
         key_variables: the vendor's usual variables for the key; the first that is set counts.
         url_variable: the vendor's usual variable for another address.
+        added_paths: what the vendor's SDK puts behind an address, see `read_address`.
         fixed_key: a key that is not from the environment (of a server in this process).
         secrets: the secrets of the process.
     """
@@ -34,6 +37,7 @@ class Access:
     model: Model
     key_variables: tuple[str, ...]
     url_variable: str
+    added_paths: tuple[str, ...] = ()
     fixed_key: str | None = None
     secrets: Secrets = SECRETS
 
@@ -41,6 +45,26 @@ class Access:
     def endpoint(self) -> str | None:
         """Address of the server; None for the vendor's own."""
         return self.model.base_url or os.environ.get(self.url_variable) or None
+
+    @property
+    def address(self) -> Address:
+        """The same as the SDK wants it, with the model's own query."""
+        address = read_address(self.endpoint, self.added_paths)
+        return replace(address, query={**address.query, **self.model.query})
+
+    def check(self) -> None:
+        """Refuses an address that holds what belongs elsewhere.
+
+        Raises:
+            GraphError: see `address_fault`.
+        """
+        endpoint = self.endpoint
+        fault = address_fault(endpoint)
+        if fault is None and endpoint is not None and not endpoint.lower().startswith(("http://", "https://")):
+            fault = "begins with 'http://' or 'https://'"
+        if fault is not None:
+            where = "base_url" if self.model.base_url else f"the base_url in {self.url_variable}"
+            raise GraphError(f"model {self.model.spec!r}: {where} {fault}")
 
     @property
     def variables(self) -> tuple[str, ...]:

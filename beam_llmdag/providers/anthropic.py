@@ -25,6 +25,9 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["AnthropicProvider", "request_body"]
 
+_PATH = "/v1/messages"
+_ADDED = (_PATH, "/v1")
+
 _DEFAULT_MAX_TOKENS = 4096  # the API insists on a number
 
 
@@ -44,15 +47,20 @@ class AnthropicProvider(HttpProvider):
     dialect = ANTHROPIC
 
     def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
-        access = Access(model=model, key_variables=("ANTHROPIC_API_KEY",), url_variable="ANTHROPIC_BASE_URL")
+        access = Access(
+            model=model, key_variables=("ANTHROPIC_API_KEY",), url_variable="ANTHROPIC_BASE_URL", added_paths=_ADDED
+        )
         super().__init__(model, access, clock)
         self._client: anthropic.AsyncAnthropic | None = None
+
+    def _path(self, request: Request) -> str:  # noqa: ARG002 - as every API
+        return _PATH
 
     async def _send(self, request: Request) -> Reply:
         try:
             client = self._client or self._new_client()
             response = await client.post(
-                "/v1/messages",
+                _PATH,
                 cast_to=httpx2.Response,
                 body=request_body(request),
                 options={"timeout": request.model.timeout_seconds, "max_retries": 0},
@@ -66,11 +74,14 @@ class AnthropicProvider(HttpProvider):
         return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
 
     def _new_client(self) -> anthropic.AsyncAnthropic:
+        address = self.access.address
         self._client = anthropic.AsyncAnthropic(
             api_key=self._key_to_send(),
-            base_url=self.endpoint,
+            base_url=address.base,
+            default_headers=self.model.headers,
+            default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED),
+            http_client=_Client(limits=UNLIMITED, follow_redirects=False),
         )
         return self._client
 

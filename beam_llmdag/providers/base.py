@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from beam_llmdag.clock import Clock
@@ -12,7 +13,16 @@ from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Answer, Model, Request, WireSchema
 from beam_llmdag.providers.dialects import ANTHROPIC, GOOGLE, LLAMA, OPENAI, VendorDialect, wire_schema
 
-__all__ = ["ENTRY_POINT_GROUP", "Addressed", "Clocked", "Provider", "ProviderFactory", "asked_schema", "find_provider"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Addressed",
+    "Clocked",
+    "Provider",
+    "ProviderFactory",
+    "asked_schema",
+    "check_provider",
+    "find_provider",
+]
 
 ENTRY_POINT_GROUP = "beam_llmdag.providers"
 
@@ -74,7 +84,10 @@ class Clocked(Protocol):
 
 
 ProviderFactory = Callable[[Model], Provider]
-"""Builds a provider for the `provider`, `base_url` and `api_key_env` of a model, without network and without a key."""
+"""Builds a provider for the `provider`, `base_url`, `api_key_env`, `headers` and `query` of a model.
+
+Without network and without a key.
+"""
 
 _DIALECTS: Mapping[str, VendorDialect] = {
     "anthropic": ANTHROPIC,
@@ -100,18 +113,34 @@ def find_provider(name: str, own: Mapping[str, ProviderFactory]) -> ProviderFact
     Raises:
         GraphError: no such provider; the message lists those there are.
     """
+    check_provider(name, own)
     if name in own:
         return own[name]
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
         factory: ProviderFactory = getattr(import_module(module), attribute)
         return factory
-    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if name in installed:
-        loaded: ProviderFactory = installed[name].load()
-        return loaded
-    known = ", ".join(sorted({*own, *_BUILT_IN, *installed}))
-    raise GraphError(f"no provider {name!r}: known ones are {known}")
+    loaded: ProviderFactory = _installed()[name].load()
+    return loaded
+
+
+def check_provider(name: str, own: Mapping[str, ProviderFactory]) -> None:
+    """Whether there is a provider, without importing it.
+
+    Raises:
+        GraphError: there is none; the message names the one that was meant, or those there are.
+    """
+    if name in own or name in _BUILT_IN:
+        return
+    known = {*own, *_BUILT_IN, *_installed()}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]!r}? Known" if close else "known"
+        raise GraphError(f"no provider {name!r}: {meant} ones are {', '.join(sorted(known))}")
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def asked_schema(

@@ -13,6 +13,7 @@ from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Image, Model, Request
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.body import ASKED_FOR, WholeResponse
+from beam_llmdag.providers.connections import RedirectError, no_redirects, with_query
 from beam_llmdag.providers.dialects import GOOGLE
 from beam_llmdag.providers.http_provider import HttpProvider
 from beam_llmdag.providers.reply import Reply, read_reply
@@ -40,10 +41,21 @@ class GoogleProvider(HttpProvider):
 
     def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
         variables = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
-        access = Access(model=model, key_variables=variables, url_variable="GOOGLE_GEMINI_BASE_URL")
+        access = Access(
+            model=model, key_variables=variables, url_variable="GOOGLE_GEMINI_BASE_URL", added_paths=("/v1beta", "/v1")
+        )
         super().__init__(model, access, clock)
         self._client: genai.Client | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    def _path(self, request: Request) -> str:
+        return f"/{self._version}/models/{request.model.name}:generateContent"
+
+    @property
+    def _version(self) -> str:
+        """The version of the API: the one that the address names, else the SDK's own choice."""
+        path = (self.endpoint or "").partition("?")[0].rstrip("/")
+        return "v1beta" if path.endswith("/v1beta") else "v1"
 
     async def _send(self, request: Request) -> Reply:
         try:
@@ -51,6 +63,8 @@ class GoogleProvider(HttpProvider):
             response = await client.aio.models.generate_content(
                 model=request.model.name, contents=_contents(request), config=_config(request)
             )
+        except RedirectError as redirect:
+            return read_reply(redirect.status, redirect.headers, "", self.access)
         except errors.APIError as error:
             failed = cast(WholeResponse, error.response)
             return read_reply(failed.status, failed.headers, await failed.text(), self.access)
@@ -70,8 +84,14 @@ class GoogleProvider(HttpProvider):
             response_class=WholeResponse,
             auto_decompress=False,
             trust_env=True,
+            middlewares=(no_redirects, with_query(self.access.address.query)),
         )
-        options = types.HttpOptions(base_url=self.endpoint, aiohttp_client=self._session)
+        options = types.HttpOptions(
+            base_url=self.access.address.base,
+            api_version=self._version,
+            headers=dict(self.model.headers),
+            aiohttp_client=self._session,
+        )
         self._client = genai.Client(vertexai=False, api_key=key, http_options=options)
         return self._client
 

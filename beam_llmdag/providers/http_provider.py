@@ -14,7 +14,8 @@ from beam_llmdag.model import Answer, Model, Request, WireSchema
 from beam_llmdag.providers.access import Access
 from beam_llmdag.providers.connections import never_sent, root_cause, timed_out
 from beam_llmdag.providers.dialects import VendorDialect, wire_schema
-from beam_llmdag.providers.failure import failure, no_answer
+from beam_llmdag.providers.environment import check_environment
+from beam_llmdag.providers.failure import failure, no_answer, redirected
 from beam_llmdag.providers.key_filter import KeyFilter
 from beam_llmdag.providers.limit_headers import limit_states
 from beam_llmdag.providers.reply import Reply, error_in
@@ -31,9 +32,12 @@ class HttpProvider(ABC):
     A subclass knows the vendor: how a request is written and sent, and how an answer, its usage and its errors read.
 
     Args:
-        model: whose `base_url` and `api_key_env` hold for all calls.
+        model: whose `base_url`, `api_key_env`, `headers` and `query` hold for all calls.
         access: address and key.
         clock: where "now" comes from when a vendor names a moment to wait for.
+
+    Raises:
+        GraphError: the address, which may be from the environment, cannot be used.
     """
 
     default_in_flight: int = 64
@@ -44,6 +48,7 @@ class HttpProvider(ABC):
     def __init__(self, model: Model, access: Access, clock: Clock | None) -> None:
         self.model = model
         self.access = access
+        access.check()
         self._clock = clock or SystemClock()
         self._key_filter: KeyFilter | None = None
         self._secret: asyncio.Task[None] | None = None
@@ -70,11 +75,13 @@ class HttpProvider(ABC):
         if self.access.lacks_secret:
             await self._read_secret()
         reply = await self._send(request)
+        if 300 <= reply.status < 400:
+            raise redirected(reply)
         body = reply.body if isinstance(reply.body, Mapping) else {}
         usage = self._believed_usage(body)
         failed = reply if reply.status >= 400 or error_in(reply.body) is not None else self._error_within(reply)
         if failed is not None:
-            raise failure(failed, self.access, self._clock.now(), usage)
+            raise failure(failed, self.access, self._clock.now(), usage, asked=self._url(request))
         answer = self._read(body)
         if answer is None:
             raise no_answer(reply, usage)
@@ -106,7 +113,12 @@ class HttpProvider(ABC):
         await asyncio.shield(self._secret)
 
     def _key_to_send(self) -> str:
-        """The key for a new client; from now on it is kept out of the SDK's log lines."""
+        """The key for a new client; from now on it is kept out of the SDK's log lines.
+
+        Raises:
+            CallError: there is none, or nothing can be sent from this environment.
+        """
+        check_environment()
         key = self.access.key_to_send()
         if self._key_filter is None:
             self._key_filter = KeyFilter(self.access)
@@ -126,6 +138,15 @@ class HttpProvider(ABC):
 
     def _told(self, what: str, error: BaseException) -> str:
         return f"{what}: {type(error).__name__}: {self.access.hidden(str(error))[:300]}"
+
+    def _url(self, request: Request) -> str | None:
+        """The address that a request goes to; None for the vendor's own server."""
+        base = self.access.address.base
+        return None if base is None else base + self._path(request)
+
+    @abstractmethod
+    def _path(self, request: Request) -> str:
+        """What the SDK puts behind the base URL for a request."""
 
     @abstractmethod
     async def _send(self, request: Request) -> Reply:

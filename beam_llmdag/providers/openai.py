@@ -23,6 +23,8 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]
 
+_ADDED = ("/chat/completions", "/responses")  # users copy whole addresses
+
 
 class _Client(WholeBodies, openai.DefaultAioHttpClient):
     """The SDK's own client over aiohttp, with whole bodies."""
@@ -35,9 +37,18 @@ class _OpenAIProvider(HttpProvider):
     path: ClassVar[str]
 
     def __init__(self, model: Model, *, clock: Clock | None = None, key: str | None = None) -> None:
-        access = Access(model=model, key_variables=("OPENAI_API_KEY",), url_variable="OPENAI_BASE_URL", fixed_key=key)
+        access = Access(
+            model=model,
+            key_variables=("OPENAI_API_KEY",),
+            url_variable="OPENAI_BASE_URL",
+            added_paths=_ADDED,
+            fixed_key=key,
+        )
         super().__init__(model, access, clock)
         self._client: openai.AsyncOpenAI | None = None
+
+    def _path(self, request: Request) -> str:  # noqa: ARG002 - as every API
+        return self.path
 
     @abstractmethod
     def _body(self, request: Request) -> dict[str, Any]:
@@ -61,11 +72,14 @@ class _OpenAIProvider(HttpProvider):
         return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
 
     def _new_client(self) -> openai.AsyncOpenAI:
+        address = self.access.address
         self._client = openai.AsyncOpenAI(
             api_key=self._key_to_send(),
-            base_url=self.endpoint,
+            base_url=address.base,
+            default_headers=self.model.headers,
+            default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED),
+            http_client=_Client(limits=UNLIMITED, follow_redirects=False),
         )
         return self._client
 

@@ -82,6 +82,10 @@ class ModelFile(_Part):
     """Another server that speaks the provider's protocol."""
     api_key_env: str | None = None
     """Environment variable that holds the key on the worker. Never the key itself."""
+    headers: dict[str, str] = {}
+    """More headers of every request. No keys."""
+    query: dict[str, str] = {}
+    """Parameters behind the address of every request, as `api-version: 2025-04-01-preview`. No keys."""
     extra_body: dict[str, Any] = {}
     """More fields of the request's JSON body, sent as they are."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from beam_llmdag import Dag, Model, Price
+from beam_llmdag import Dag, Model, Price, RetryPolicy, StrictModeError
 from beam_llmdag.testing import FakeClock, Reply, Simulator
 
 NAMES = {
@@ -464,3 +464,70 @@ def test_calls_of_unknown_cost_are_charged_to_the_budget_by_an_estimate(simulato
     assert [what.cost_nano_usd for what in sent] == [None] * len(sent)
     assert 3 <= len(simulator.requests) <= 4
     assert {f.error_class for f in report.failures if f.error_class != "timeout"} == {"over_budget"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "1800"},
+        {"retry-after": "88888888888"},
+        {"retry-after": "Fri, 01 Jan 9998 00:00:00 GMT"},
+        {"retry-after-ms": "1800000"},
+        {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "9998-01-01T00:00:00Z"},
+    ],
+    ids=lambda headers: "-".join(headers)[:30] + next(iter(headers.values()))[:5],
+)
+def test_the_longest_retry_after_holds_for_all_who_wait(simulator, headers):
+    """errors-61-the-longest-retry-after"""
+    simulator.script([Reply(status=429, headers=headers, json={"error": {"message": "slow down"}}), GOOD])
+    clock = FakeClock()
+    retry = RetryPolicy(longest_retry_after_seconds=2)
+    report = run(model(simulator, "openai", max_in_flight=5, attempts=3), 10, clock=clock, retry=retry)
+    assert report.failures == []
+    assert max(clock.sleeps) <= 2 + retry.first_seconds
+    assert clock.monotonic() <= 2 * (2 + retry.first_seconds)  # a clock that adds up what is waited at the same time
+
+
+HALF = "\ud83c"
+
+
+@pytest.mark.parametrize("provider", NAMES)
+def test_half_an_emoji_in_an_error_is_a_sign_that_can_be_printed(simulator, provider, tmp_path):
+    """errors-51-half-an-emoji-in-an-error, a"""
+    simulator.script([Reply(status=400, body='{"error": {"message": "not \\ud83c allowed", "type": "x"}}')])
+    report = run(model(simulator, provider, attempts=1))
+    [failure] = report.failures
+    assert failure.error_class == "bad_request"
+    assert "not \ufffd allowed" in failure.message
+    (str(report) + repr(report.failures) + repr(report.items) + str(report.summary)).encode()
+
+
+@pytest.mark.parametrize("provider", NAMES)
+def test_half_an_emoji_in_a_refusal_and_in_a_function_s_error_can_be_printed(simulator, provider):
+    """errors-51-half-an-emoji-in-an-error, b and c"""
+    simulator.script([Reply("", stop="refusal", refusal=f"I can{HALF}not")])
+    dag = Dag("case", model=model(simulator, provider))
+    dag.dimension(lambda item: item.content, name="asked")
+
+    @dag.dimension
+    def broken(item):
+        raise ValueError(f"bad {HALF} text")
+
+    report = dag.run(["x"], store=False)
+    assert {failure.error_class for failure in report.failures} == {"refused", "user_function"}
+    (str(report) + repr(report.failures) + repr(report.items)).encode()
+    with pytest.raises(StrictModeError) as caught:
+        dag.run(["x"], store=False, strict=True)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("provider", NAMES)
+@pytest.mark.parametrize("of_model", [True, False])
+def test_half_an_emoji_in_a_system_text_is_sent_alike_by_all(simulator, provider, of_model):
+    """errors-51-half-an-emoji-in-an-error, d"""
+    simulator.script([GOOD])
+    text = f"Be {HALF} kind."
+    dag = Dag("case", model=model(simulator, provider, system=text if of_model else None))
+    dag.dimension(lambda item: item.content, name="said", system=None if of_model else text)
+    assert dag.run(["x"], store=False).failures == []
+    assert simulator.requests[0].system == "Be \ufffd kind."
