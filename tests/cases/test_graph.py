@@ -85,7 +85,7 @@ def test_a_global_join_that_fails_names_the_item(run):
     done = run.both(diamond("fail", "global")[0], ITEMS)
     [result] = done.globals
     assert (result.status, result.error_class) == ("failed", "dependency")
-    assert "1 items have no answer of what it needs: 1" in result.message
+    assert "1 items have no answer of what it needs: '1'" in result.message
 
 
 # ---- graph-02
