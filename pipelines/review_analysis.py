@@ -11,14 +11,15 @@ The rows, failures and costs become Parquet files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import apache_beam as beam
 from apache_beam.runners.runner import PipelineResult
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.item import Item
+from beam_llmdag.model import Message
 from pipelines.ending import analyse, run_as_program
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
@@ -40,10 +41,19 @@ class Sentiment(BaseModel):
     confidence: float = Field(ge=0, le=1)
 
 
+Topic = Annotated[str, Field(max_length=20, pattern=r"^[a-z-]+( [a-z-]+)?$")]
+
+
 class Topics(BaseModel):
     """What a review is about."""
 
-    topics: list[str] = Field(min_length=1, max_length=5)
+    topics: list[Topic] = Field(min_length=1, max_length=3, description="In English, one or two small words each.")
+
+    @field_validator("topics")
+    @classmethod
+    def each_once(cls, topics: list[str]) -> list[str]:
+        """Small models like to say a thing twice."""
+        return list(dict.fromkeys(topics))
 
 
 class Summary(BaseModel):
@@ -76,12 +86,24 @@ def sentiment(item: Item) -> str:
     )
 
 
-def topics(item: Item) -> str:
-    """Asks what the review is about."""
-    return (
-        f"<review>\n{item.content}\n</review>\n\n"
-        "Which topics does the review speak about? Name one to five, in English, in one to three words each."
-    )
+_TOPICS_QUESTION = "What does the customer praise or criticise?"
+_TOPICS_EXAMPLES = (
+    (
+        "The mixer came with a broken lid, but the shop sent a new one within two days.",
+        '{"topics": ["lid", "service"]}',
+    ),
+    ("Nice colour, but far too small for a grown man.", '{"topics": ["colour", "size"]}'),
+)
+
+
+def topics(item: Item) -> list[Message]:
+    """Asks what the review is about, after two examples."""
+    asked = [
+        message
+        for review, answer in _TOPICS_EXAMPLES
+        for message in (Message("user", f"Review: {review}\n\n{_TOPICS_QUESTION}"), Message("assistant", answer))
+    ]
+    return [*asked, Message("user", f"Review: {item.content}\n\n{_TOPICS_QUESTION}")]
 
 
 def summary(item: Item, sentiment: Sentiment, topics: Topics) -> str:

@@ -22,7 +22,7 @@ ALL_FILES = [*REVIEW_FILES, "categories_10"]
 PHRASES: dict[str, tuple[str, type[BaseModel]]] = {
     "filter_spam": ("Is this product review spam", reviews.Spam),
     "sentiment": ("What is the sentiment", reviews.Sentiment),
-    "topics": ("Which topics", reviews.Topics),
+    "topics": ("praise or criticise", reviews.Topics),
     "summary": ("Summarise this review", reviews.Summary),
     "classify": ("Which one category", categories.Category),
     "group": ("Merge these labels into", categories.Groups),
@@ -47,7 +47,7 @@ def review_prompts(item: Item) -> dict[str, str]:
     return {
         "filter_spam": reviews.filter_spam(item),
         "sentiment": reviews.sentiment(item),
-        "topics": reviews.topics(item),
+        "topics": "\n".join(str(message.content) for message in reviews.topics(item)),
         "summary": reviews.summary(item, *about),
     }
 
