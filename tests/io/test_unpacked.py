@@ -97,6 +97,7 @@ def test_bytes_that_were_changed_are_an_error_that_names_the_file(tmp_path, endi
         (PACK[".zst"](b"id,content\n"), "packed with zstd"),
         (b"PK\x03\x04 and more", "is a zip archive, which may hold several files; unpack it first"),
     ],
+    ids=["gzip", "bzip2", "xz", "zstd", "zip"],  # a gzip file has the time in it
 )
 def test_a_packed_file_whose_name_says_nothing_is_an_error_that_says_how_it_is_packed(tmp_path, data, told):
     path = tmp_path / "in.csv"
