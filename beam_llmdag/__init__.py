@@ -8,21 +8,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.dag import Dag
-from beam_llmdag.dimension import Dimension, Regroup
 from beam_llmdag.errors import CallError, GraphError, InputError, LLMDagError, StrictModeError
-from beam_llmdag.item import Item
-from beam_llmdag.missing import Missing
+from beam_llmdag.graph.dimension import Dimension, Regroup
 from beam_llmdag.model import Image, Message, Model
-from beam_llmdag.prices import Price
-from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
-from beam_llmdag.retry import RetryPolicy
+from beam_llmdag.providers.prices import Price
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
+from beam_llmdag.run.missing import Missing
 from beam_llmdag.usage import Usage
 
 if TYPE_CHECKING:
-    from beam_llmdag.io.read import ReadItems
-    from beam_llmdag.report.report import Report
-    from beam_llmdag.transforms.llm_dag import LLMDag, Results
+    from beam_llmdag.beam.io.read import ReadItems
+    from beam_llmdag.beam.llm_dag import LLMDag, Results
+    from beam_llmdag.run.report import Report
     from beam_llmdag.yaml.load import load_dag
 
 __all__ = [
@@ -55,10 +55,10 @@ __all__ = [
 ]
 
 _LAZY = {
-    "LLMDag": "beam_llmdag.transforms.llm_dag",
-    "Results": "beam_llmdag.transforms.llm_dag",
-    "ReadItems": "beam_llmdag.io.read",
-    "Report": "beam_llmdag.report.report",
+    "LLMDag": "beam_llmdag.beam.llm_dag",
+    "Results": "beam_llmdag.beam.llm_dag",
+    "ReadItems": "beam_llmdag.beam.io.read",
+    "Report": "beam_llmdag.run.report",
     "load_dag": "beam_llmdag.yaml.load",
 }
 

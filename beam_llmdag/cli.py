@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 
 import beam_llmdag
+from beam_llmdag.calls.store.ledger import LedgerTotal, clear_store, read_totals, why_asked
+from beam_llmdag.calls.store.place import DEFAULT_STORE
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
-from beam_llmdag.ledger import LedgerTotal, clear_store, read_totals, why_asked
 from beam_llmdag.providers.gguf import fetch_default_model
-from beam_llmdag.run_config import DEFAULT_STORE
 from beam_llmdag.usage import TOKEN_KINDS
 from beam_llmdag.yaml.file_model import dag_file_schema
 

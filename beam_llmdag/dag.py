@@ -1,301 +1,38 @@
-"""Dimensions together: declared here, validated here."""
+"""`Dag`: a graph that runs in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Unpack
 
-from beam_llmdag import drawing, validation
-from beam_llmdag.dimension import ABSENT, Dimension, Function, OnMissing, Regroup, Scope, Step
-from beam_llmdag.errors import GraphError
-from beam_llmdag.explain import explain
-from beam_llmdag.model import Effort, Model, as_model
-from beam_llmdag.names import new_name, written_name
-from beam_llmdag.order import step_needs
-from beam_llmdag.plan import PlanKind
-from beam_llmdag.prices import Price, PriceTable
-from beam_llmdag.providers.base import ProviderFactory, asked_schema, check_provider
-from beam_llmdag.schema import Output
-
-if TYPE_CHECKING:
-    from beam_llmdag.report.report import Report
+from beam_llmdag.graph.graph import Graph
+from beam_llmdag.run.local import LocalRun, Streamed
+from beam_llmdag.run.options import RunOptions
+from beam_llmdag.run.report import Report
 
 __all__ = ["Dag"]
 
 
-class Dag:
-    """A graph of dimensions.
+class Dag(Graph):
+    """A graph of dimensions that runs: here with `run` and its like, in a Beam pipeline with `LLMDag(dag)`.
 
     Args:
-        name: what the dag is called in logs, pictures and labels.
-        model: model of every dimension that names none.
-        prices: the user's own prices, by model as `"provider:name"` or bare name; a `Price` or dated ones. They come
-            before the kept price library.
-        providers: the user's own providers, by the name before the colon of a model: a class or function that takes the
-            `Model` and returns a `Provider`.
+        name, model, prices, providers: see `Graph`.
+
+    Attributes:
+        last_report: what the last run brought until it ended, also when it was interrupted; None before the first.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        model: Model | str | None = None,
-        prices: Mapping[str, Price | Sequence[Price]] | None = None,
-        providers: Mapping[str, ProviderFactory] | None = None,
-    ) -> None:
-        self.name = name
-        self.model = None if model is None else as_model(model)
-        self.prices = PriceTable(prices or {})
-        self.providers: dict[str, ProviderFactory] = dict(providers or {})
-        self.steps: dict[str, Step] = {}
-        for named in () if self.model is None else self.model.chain():
-            try:
-                check_provider(named.provider, self.providers)
-            except GraphError as error:
-                raise GraphError(f"dag {name!r}, model {named.spec!r}: {error}") from None
+    last_report: Report | None = None
 
-    def __copy__(self) -> Dag:
-        """A dag of the same steps, which keeps them whatever is declared in this one later."""
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__, steps=dict(self.steps))
-        return copied
-
-    def dimension(
-        self,
-        function: Callable[..., Any] | None = None,
-        *,
-        output: Any = str,
-        name: str | None = None,
-        scope: Scope = "item",
-        over: Regroup | str | None = None,
-        per: Callable[..., Any] | None = None,
-        model: Model | str | Callable[..., Any] | None = None,
-        skip_if: Callable[..., Any] | None = None,
-        on_failure: Any = ABSENT,
-        after: Iterable[Dimension | Regroup | str] = (),
-        on_missing: OnMissing = "skip",
-        system: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        effort: Effort | None = None,
-        timeout_seconds: float | None = None,
-        deadline_seconds: float | None = None,
-        attempts: int | None = None,
-        max_prompt_tokens: int | None = None,
-        samples: int = 1,
-        vote: Callable[..., Any] | Literal["majority"] | None = None,
-    ) -> Any:
-        """Declares a dimension, as a decorator of its prompt function.
-
-        The parameters of the function name what it needs: `item` (in a global: `items`, a list) and other dimensions.
-        An item dimension gets the answer of another one about the same item, or of a global. A global gets an aligned
-        list per item dimension. It returns the prompt: a text, or a list of texts, `Image`s and `Message`s.
+    def run(self, items: Any, *, progress: bool | None = None, **options: Unpack[RunOptions]) -> Report:
+        """Runs over items here and now, and waits for the end.
 
         Args:
-            output: pydantic class, JSON schema, Enum, Literal, any type pydantic knows, or `str` for plain text.
-            name: name of the dimension; the function's own by default.
-            scope: `"item"`: one answer per item. `"global"`: one over all of them.
-            over: the regroup whose items it is about. Known from the parameters where they name a dimension over it.
-            per: for a global: one answer per group instead; a function of an item's dimensions that names its group.
-            model: a model, or a function that picks one per item; the dag's model by default.
-            skip_if: a function; where it returns something true the dimension is skipped and nothing is paid.
-            on_failure: a value, or a function of the same kind of parameters (and `error`), used when the dimension
-                failed; the result is marked `fallback`.
-            after: dimensions that must have ended before, whatever came of them.
-            on_missing: what to do if a dependency failed or was skipped: `"skip"` this one too, `"fail"`, or `"run"`
-                with None in its place. In a global: leave the item out, fail, or run with None for the item.
-            system: system text, behind the model's own.
-            temperature, max_tokens, effort, timeout_seconds, attempts: over those of the model.
-            deadline_seconds: longest time for all tries and fallbacks together.
-            max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
-                default what the model's context holds.
-            samples: how often the same is asked, on purpose. The answer is then the list of the answers in the order of
-                the samples, without those that failed; the dimension has failed if all have.
-            vote: makes one answer of that list: a function of one parameter, or `"majority"`: the most common answer,
-                the first of equally common ones.
-
-        Returns:
-            The `Dimension`.
-
-        Raises:
-            GraphError: the declaration cannot be right; the message names the dimension and the remedy.
-        """
-
-        def declare(prompt: Callable[..., Any]) -> Dimension:
-            step_name = new_name(name, prompt, "dimension", self.steps, self.name)
-            where = f"dimension {step_name!r}"
-            asked = _output_of(output, where)
-            dimension = Dimension(
-                name=step_name,
-                function=Function.of(prompt, f"prompt of {where}"),
-                output=asked.listed() if samples != 1 and vote is None else asked,
-                asked=asked,
-                scope=scope,
-                over=None if over is None else _name_of(over, f"over of {where}"),
-                per=None if per is None else Function.of(per, f"per of {where}"),
-                model=self._model_of(model, where),
-                skip_if=None if skip_if is None else Function.of(skip_if, f"skip_if of {where}"),
-                on_failure=Function.of(on_failure, f"on_failure of {where}") if callable(on_failure) else on_failure,
-                after=_names_of(after, f"after of {where}"),
-                on_missing=on_missing,
-                system=system,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                effort=effort,
-                timeout_seconds=timeout_seconds,
-                deadline_seconds=deadline_seconds,
-                attempts=attempts,
-                max_prompt_tokens=max_prompt_tokens,
-                samples=samples,
-                vote=None if vote is None else _vote_of(vote, where),
-            )
-            validation.check_dimension(dimension)
-            self._check_models(dimension)
-            self._add(dimension)
-            return dimension
-
-        return declare if function is None else declare(function)
-
-    def compute(
-        self,
-        function: Callable[..., Any] | None = None,
-        *,
-        output: Any = Any,
-        name: str | None = None,
-        scope: Scope = "item",
-        over: Regroup | str | None = None,
-        per: Callable[..., Any] | None = None,
-        skip_if: Callable[..., Any] | None = None,
-        after: Iterable[Dimension | Regroup | str] = (),
-        on_missing: OnMissing = "skip",
-    ) -> Any:
-        """Declares, as a decorator, a step whose function makes the answer of others, without a call.
-
-        The parameters of the function name what it needs, as those of a prompt function do. It returns the answer.
-        Everything else about the step is as if a model had answered: it has a column, others may need it, and it is
-        skipped with what it needs. With `on_missing="run"` it can join branches of which one was skipped.
-
-        Args:
-            output: what the answer must look like, and what others that need it see; see `dimension`. By default any
-                JSON-like data; an object of a pydantic class becomes a dict then.
-            name, scope, over, per, skip_if, after, on_missing: see `dimension`.
-
-        Returns:
-            The `Dimension`.
-
-        Raises:
-            GraphError: as for `dimension`.
-        """
-
-        def declare(compute: Callable[..., Any]) -> Dimension:
-            step_name = new_name(name, compute, "compute", self.steps, self.name)
-            where = f"computed step {step_name!r}"
-            made = _output_of(output, where)
-            step = Dimension(
-                name=step_name,
-                function=Function.of(compute, where),
-                output=made,
-                asked=made,
-                scope=scope,
-                over=None if over is None else _name_of(over, f"over of {where}"),
-                per=None if per is None else Function.of(per, f"per of {where}"),
-                model=None,
-                skip_if=None if skip_if is None else Function.of(skip_if, f"skip_if of {where}"),
-                after=_names_of(after, f"after of {where}"),
-                on_missing=on_missing,
-            )
-            validation.check_dimension(step)
-            self._add(step)
-            return step
-
-        return declare if function is None else declare(function)
-
-    def regroup(
-        self, function: Callable[..., Any] | None = None, *, name: str | None = None, over: Regroup | str | None = None
-    ) -> Any:
-        """Declares, as a decorator, a step that makes new items of old ones after a global.
-
-        The function takes `items` and dimensions, as a global does, and returns a dict: new id -> ids of the source
-        items (its content is theirs, joined by blank lines), or new id -> a new `Item`. A list of `Item`s does as well.
-        Ids that are unknown, left out or in several groups are reported in `results.globals`, never guessed.
-
-        Returns:
-            The `Regroup`, for `over=`.
-
-        Raises:
-            GraphError: as for `dimension`.
-        """
-
-        def declare(regroup: Callable[..., Any]) -> Regroup:
-            step_name = new_name(name, regroup, "regroup", self.steps, self.name)
-            step = Regroup(
-                name=step_name,
-                function=Function.of(regroup, f"regroup {step_name!r}"),
-                over=None if over is None else _name_of(over, f"over of regroup {step_name!r}"),
-            )
-            validation.check_regroup(step)
-            self._add(step)
-            return step
-
-        return declare if function is None else declare(function)
-
-    @property
-    def dimensions(self) -> dict[str, Dimension]:
-        """The dimensions by name, in order of declaration; computed steps are among them."""
-        return {name: step for name, step in self.steps.items() if isinstance(step, Dimension)}
-
-    def validate(self) -> None:
-        """Checks the graph as a whole. Whatever runs or draws the dag does it first.
-
-        Raises:
-            GraphError: empty, unknown or misused dependency, cycle; the message names the dimension and the remedy.
-        """
-        validation.check_dag(self.name, self.steps)
-
-    def needs(self, name: str) -> tuple[str, ...]:
-        """Names of all steps that must have ended before step `name` starts."""
-        return tuple(step_needs(self.steps[name]))
-
-    def levels(self) -> list[list[str]]:
-        """Steps that can run at the same time, level by level."""
-        self.validate()
-        return drawing.levels(self.steps)
-
-    def critical_path(self) -> list[str]:
-        """The longest chain of dimensions: no run is faster than its calls one after the other."""
-        self.validate()
-        return drawing.critical_path(self.steps)
-
-    def to_mermaid(self) -> str:
-        """The graph as a Mermaid flowchart."""
-        self.validate()
-        return drawing.to_mermaid(self.name, self.steps)
-
-    def to_dot(self) -> str:
-        """The graph in Graphviz' language."""
-        self.validate()
-        return drawing.to_dot(self.name, self.steps)
-
-    def to_json(self) -> str:
-        """The graph as JSON: every step with its needs, scope, models and output schema."""
-        self.validate()
-        return drawing.to_json(self.name, self.steps)
-
-    def explain(self, plan: PlanKind = "pipelined") -> str:
-        """What will run, in words: the steps of the plan, and what each model's API cannot express of an output.
-
-        Args:
-            plan: `"pipelined"` or `"staged"`.
-        """
-        self.validate()
-        return explain(self.name, self.steps, plan, self.providers)
-
-    def run(self, items: Any, **options: Any) -> Report:
-        """Runs the dag here and now, on Beam's in-process runner.
-
-        Args:
-            items: texts, dicts with `content` (and `id`), `Item`s, or a pandas, polars or pyarrow table.
-            options: see `beam_llmdag.report.run.run_dag`.
+            items: texts, dicts with `content` (and `id`), `Item`s, an iterator of them, or a pandas, polars or pyarrow
+                table.
+            progress: whether to show a line while it works; by default on a terminal.
+            options: see `RunOptions`.
 
         Returns:
             A `Report` with `.items`, `.globals`, `.failures`, `.costs`.
@@ -304,81 +41,45 @@ class Dag:
             GraphError: the graph is wrong.
             InputError: the items are, before any call.
             StrictModeError: with `strict=True`, on the first failure.
+            StoreError: the answer store does not work.
+            LLMDagError: it was called inside a function of a dimension, or the thread that makes the calls was lost.
+            KeyboardInterrupt: somebody pressed Ctrl-C. Calls are cancelled; what was paid is in the store, and what is
+                finished in `last_report`.
         """
-        from beam_llmdag.report.run import run_dag
-
-        return run_dag(self, items, **options)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        run = LocalRun(self, options)
         try:
-            return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
-        except GraphError:  # a notebook shows dags that are not finished, too
-            return {"text/plain": repr(self)}
+            return run.run(items, progress=progress)
+        finally:
+            self.last_report = run.report()
 
-    def __repr__(self) -> str:
-        return f"Dag({self.name!r}: {', '.join(self.steps) or 'no dimensions yet'})"
+    async def arun(self, items: Any, *, progress: bool | None = None, **options: Unpack[RunOptions]) -> Report:
+        """`run` for a program whose event loop runs, a notebook for example. Cancelled, it cancels its calls."""
+        run = LocalRun(self, options)
+        try:
+            return await run.arun(items, progress=progress)
+        finally:
+            self.last_report = run.report()
 
-    def _add(self, step: Step) -> None:
-        """Adds a step, or puts it in the place of the one that was declared by that name before."""
-        old = self.steps.get(step.name)
-        if isinstance(old, Dimension) and isinstance(step, Dimension) and step.scope == "global":
-            step.merge_prompt = old.merge_prompt  # which may stand in another cell of a notebook
-        self.steps[step.name] = step
+    def stream(self, items: Any, **options: Unpack[RunOptions]) -> Iterator[Streamed]:
+        """Each row as soon as it is finished, then the answers of globals; in bounded memory without globals.
 
-    def _model_of(self, model: Model | str | Callable[..., Any] | None, where: str) -> Model | Function:
-        chosen = self.model if model is None else model
-        if chosen is None:
-            raise GraphError(f"{where} has no model: give it one, or give one to the dag")
-        if isinstance(chosen, (Model, str)):
-            try:
-                return as_model(chosen)
-            except GraphError as error:
-                raise GraphError(f"{where}: {error}") from None
-        return Function.of(chosen, f"model of {where}")
+        Args:
+            items: as for `run`, or an iterator that need not end; it is read in a thread of its own. Ids are not
+                looked at: two items with one id are two rows.
+            options: see `RunOptions`.
 
-    def _check_models(self, dimension: Dimension) -> None:
-        """Asks the provider of every known model whether it can be asked for the output, before any call."""
-        for model in dimension.models or ():
-            try:
-                asked_schema(dimension.asked.schema, model, self.providers)
-            except GraphError as error:
-                raise GraphError(f"dimension {dimension.name!r}, model {model.spec!r}: {error}") from None
+        Yields:
+            `Row`s of items (and of the new items of a regroup, which have `source_ids`), `Result`s of globals and
+            regroups, `Failure`s of records that are no items.
 
+        Raises:
+            As `run`, but for `InputError`. Who stops reading early closes the iterator, and so cancels its calls.
+        """
+        return LocalRun(self, options).stream(items)
 
-def _output_of(output: Any, where: str) -> Output:
-    try:
-        return Output(output)
-    except GraphError as error:
-        raise GraphError(f"{where}: {error}") from None
+    def astream(self, items: Any, **options: Unpack[RunOptions]) -> AsyncIterator[Streamed]:
+        """`stream` for a program whose event loop runs; `items` may be an asynchronous iterator."""
+        return LocalRun(self, options).astream(items)
 
-
-def _vote_of(vote: Any, where: str) -> Function:
-    label = f"vote of {where}"
-    if isinstance(vote, str):
-        if vote != "majority":
-            raise GraphError(f"{label} is a function of the answers, or 'majority', not {vote!r}")
-        vote = _majority
-    function = Function.of(vote, label)
-    if len(function.parameters) != 1:
-        raise GraphError(
-            f"{label} takes one parameter, the list of answers, not {', '.join(function.parameters) or 'none'}"
-        )
-    return function
-
-
-def _majority(answers: Sequence[Any]) -> Any:
-    return max(answers, key=answers.count)
-
-
-def _name_of(step: Dimension | Regroup | str, where: str) -> str:
-    if isinstance(step, (Dimension, Regroup)):
-        return step.name
-    if isinstance(step, str):
-        return written_name(step)
-    raise GraphError(f"{where}: name a declared step, or give it, not {type(step).__name__}: {step!r:.100}")
-
-
-def _names_of(steps: Iterable[Dimension | Regroup | str], where: str) -> tuple[str, ...]:
-    if isinstance(steps, (str, Dimension, Regroup)):
-        raise GraphError(f"{where} is a list: write [{_name_of(steps, where)!r}]")
-    return tuple(_name_of(step, where) for step in steps)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "last_report"}

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from beam_llmdag.testing import RateLimit, Reply, SimulatedRequest, Simulator, load_rules
-from beam_llmdag.testing.answers import RuleBook
+from beam_llmdag.testing.simulator.answers import RuleBook
 from benchmarks.graphs import EXAMPLES, SLOW_SECONDS, canned_answer
 from benchmarks.traffic import Traffic, read_traffic
 

@@ -22,10 +22,10 @@ from apache_beam.runners.runner import PipelineResult
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
+from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
-from beam_llmdag.item import Item
-from beam_llmdag.result import Row
-from beam_llmdag.transforms.llm_dag import LLMDag
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Row
 
 __all__ = ["main", "run"]
 

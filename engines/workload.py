@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from beam_llmdag.providers.http_provider import HttpProvider
+from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.testing import Simulator
 from engines.engine import DirectRunner, Engine
 from engines.pipeline_run import PipelineRun, worker_environment

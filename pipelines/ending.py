@@ -12,14 +12,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.runners.runner import PipelineResult
 
+from beam_llmdag.beam.interrupt import short_interrupt
+from beam_llmdag.beam.io.read import ReadResult
+from beam_llmdag.beam.llm_dag import LLMDag
+from beam_llmdag.beam.summarise import Summarise
+from beam_llmdag.calls.worker import this_worker
 from beam_llmdag.dag import Dag
-from beam_llmdag.io.read import ReadResult
-from beam_llmdag.report.progress_line import ProgressLine
-from beam_llmdag.report.table import summary_table
-from beam_llmdag.transforms.interrupt import short_interrupt
-from beam_llmdag.transforms.llm_dag import LLMDag
-from beam_llmdag.transforms.summary import Summarise
-from beam_llmdag.worker import this_worker
+from beam_llmdag.run.progress_line import ProgressLine
+from beam_llmdag.run.table import summary_table
 from pipelines.dataflow import is_only_described
 from pipelines.models import Models
 from pipelines.options import Settings

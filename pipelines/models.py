@@ -10,12 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from beam_llmdag.beam.io.bigquery.names import is_bigquery
+from beam_llmdag.calls.store.place import default_store
 from beam_llmdag.errors import GraphError
-from beam_llmdag.io.bigquery_names import is_bigquery
 from beam_llmdag.model import Model
 from beam_llmdag.providers.base import ProviderFactory, find_provider
 from beam_llmdag.providers.gguf import DEFAULT_MODEL
-from beam_llmdag.run_config import default_store
 from beam_llmdag.testing import Simulator, load_rules
 from pipelines.options import Settings
 

@@ -12,9 +12,9 @@ from typing import get_args
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from beam_llmdag.io.bigquery_client import Rerun
-from beam_llmdag.io.bigquery_read import ReadMethod
-from beam_llmdag.io.bigquery_rows import WriteMethod
+from beam_llmdag.beam.io.bigquery.client import Rerun
+from beam_llmdag.beam.io.bigquery.read import ReadMethod
+from beam_llmdag.beam.io.bigquery.rows import WriteMethod
 from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
 from pipelines.runner_options import with_runner_defaults
 

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
+from beam_llmdag.beam.io.bigquery.client import run_rows
+from beam_llmdag.beam.io.bigquery.names import is_bigquery, parse_destination
+from beam_llmdag.beam.io.bigquery.read import ReadBigQueryItems
+from beam_llmdag.beam.io.bigquery.run import Run
+from beam_llmdag.beam.io.bigquery.write import RUNS_TABLE, WriteBigQueryResults
+from beam_llmdag.beam.io.read import ReadItems
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.dag import Dag
-from beam_llmdag.io.bigquery_client import run_rows
-from beam_llmdag.io.bigquery_names import is_bigquery, parse_destination
-from beam_llmdag.io.bigquery_read import ReadBigQueryItems
-from beam_llmdag.io.bigquery_run import Run
-from beam_llmdag.io.bigquery_write import RUNS_TABLE, WriteBigQueryResults
-from beam_llmdag.io.read import ReadItems
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.transforms.llm_dag import Results
 from pipelines.options import Settings
 
 __all__ = ["OutputPlace", "output_place", "reader"]

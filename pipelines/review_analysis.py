@@ -18,8 +18,8 @@ from apache_beam.runners.runner import PipelineResult
 from pydantic import BaseModel, Field, field_validator
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.item import Item
 from beam_llmdag.model import Message
+from beam_llmdag.records.item import Item
 from pipelines.ending import analyse, run_as_program
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings

@@ -10,17 +10,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from beam_llmdag.call import Caller, Question, Reply
+from beam_llmdag.calls.caller import Caller, Question, Reply
+from beam_llmdag.calls.limits import Limits
+from beam_llmdag.calls.limits.shared import SharedLimits
+from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
-from beam_llmdag.limits import Limits
-from beam_llmdag.limits.shared import SharedLimits
 from beam_llmdag.model import Message, Model
-from beam_llmdag.prices import Price, PriceTable
+from beam_llmdag.outputs.output import Output
 from beam_llmdag.providers.base import ProviderFactory
-from beam_llmdag.retry import RetryPolicy
-from beam_llmdag.schema import Output
-from beam_llmdag.store import AnswerStore
+from beam_llmdag.providers.prices import Price, PriceTable
 from beam_llmdag.testing import FakeClock
 
 PRICES = {"scripted:a": Price(input=1, output=2), "scripted:b": Price(input=10, output=20)}

@@ -15,13 +15,15 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
+from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
-from beam_llmdag.result import CostRow, Failure, Result, Row
+from beam_llmdag.records.result import CostRow, Failure, Result, Row
+from beam_llmdag.run.report import Report
 from beam_llmdag.testing.pinned import Pinned
-from beam_llmdag.transforms.llm_dag import LLMDag
 
 ROOT = Path(__file__).parent.parent
 PLANS = ("pipelined", "staged")
+ENGINES = ("local", *PLANS)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,14 @@ class BeamRun(Pinned):
 
         elements | f"Watch {name}" >> beam.Map(keep)
 
+    def of_report(self, report: Report) -> BeamRun:
+        """What came out of a run on the local engine."""
+        rows = {f"regrouped {name}": rows for name, rows in report.regrouped.items()}
+        kinds = ("items", "globals", "failures", "costs")
+        for name, values in {**rows, **{kind: getattr(report, kind) for kind in kinds}}.items():
+            self.seen[name] = [Seen(value, None, 0.0, None) for value in values]
+        return self
+
     def values(self, name: str, key: Callable[[Any], Any] = repr) -> list[Any]:
         """The elements of a PCollection, ordered by `key`."""
         return sorted((seen.value for seen in self.seen[name]), key=key)
@@ -107,8 +117,8 @@ class BeamRun(Pinned):
 
 
 @dataclass(frozen=True)
-class BeamRunner:
-    """Runs dags on the FnApiRunner."""
+class Runner:
+    """Runs dags on the FnApiRunner, or on the local engine."""
 
     def __call__(
         self,
@@ -126,6 +136,8 @@ class BeamRunner:
         What `then` makes of the results is an output of that name.
         """
         run = BeamRun()
+        if plan == "local":
+            return run.of_report(dag.run(source, progress=False, **options))
         pipeline = beam.Pipeline(runner=runner or FnApiRunner(), options=PipelineOptions([*flags]))
         made = beam.Create(source, reshuffle=False) if isinstance(source, list) else source
         results = pipeline | "Source" >> made | LLMDag(dag, plan=plan, **options)
@@ -153,27 +165,32 @@ class BeamRunner:
         return first
 
     def everywhere(self, dag: Dag, source: Any, **options: Any) -> BeamRun:
-        """As `both`, and demands the same of `dag.run`."""
+        """As `both`, and demands the same of the local engine."""
         done = self.both(dag, source, **options)
-        report = dag.run(source, progress=False, **options)
-        for name in ("items", "globals", "failures", "costs"):
-            assert sorted(getattr(report, name), key=repr) == sorted(getattr(done, name), key=repr), name
-        assert report.regrouped == done.regrouped
+        here = self(dag, source, plan="local", **options)
+        for name in ("items", "globals", "failures", "costs", "regrouped"):
+            assert getattr(here, name) == getattr(done, name), name
         return done
 
 
 @pytest.fixture
-def run() -> BeamRunner:
+def run() -> Runner:
     """Runs a dag on the FnApiRunner, `run(dag, elements, plan=…)`.
 
-    Or in both plans, `run.both(dag, elements)`, or by `dag.run` as well, `run.everywhere(dag, elements)`.
+    Or in both plans, `run.both(dag, elements)`, or on the local engine as well, `run.everywhere(dag, elements)`.
     """
-    return BeamRunner()
+    return Runner()
 
 
 @pytest.fixture(params=PLANS)
 def plan(request: pytest.FixtureRequest) -> str:
     """Each of the plans."""
+    return str(request.param)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The local engine and each of the plans, as `plan` of `run`."""
     return str(request.param)
 
 

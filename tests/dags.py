@@ -9,13 +9,13 @@ from typing import Any
 from calls import make_caller
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.evaluate_global import NO_GROUP, Sides, evaluate_global
-from beam_llmdag.item import Item
 from beam_llmdag.model import Request
-from beam_llmdag.prices import Price
-from beam_llmdag.result import Result, Row
+from beam_llmdag.providers.prices import Price
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Result, Row
+from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global
+from beam_llmdag.run.walk import Route, walk
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.walk import Route, walk
 
 PRICES = {"scripted:x": Price(input=1, output=2)}
 

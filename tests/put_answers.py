@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from beam_llmdag.result import Attempt
-from beam_llmdag.sqlite_store import SqliteStore
-from beam_llmdag.store import Asked, Payer
+from beam_llmdag.calls.store.answers import Asked, Payer
+from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
 
 PAID = Attempt(model="m:x", usage=Usage(input_tokens=1, output_tokens=2), cost_nano_usd=3)

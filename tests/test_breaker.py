@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from calls import GOOD, ask, failed, make_caller, question
 
-from beam_llmdag.breaker import Breaker, Verdict
+from beam_llmdag.calls.limits.breaker import Breaker, Verdict
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider

@@ -5,11 +5,11 @@ import pytest
 from calls import GOOD, LABEL, TEXT, ask, classes, eventually, failed, make_caller, question
 from pydantic import BaseModel, field_validator
 
+from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.clock import SystemClock
 from beam_llmdag.errors import ERROR_CLASSES, CallError
 from beam_llmdag.model import Answer, Message, Model, WireSchema
-from beam_llmdag.retry import RetryPolicy
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 from beam_llmdag.usage import Usage
 

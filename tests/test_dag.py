@@ -14,8 +14,8 @@ from graphs import SHAPES, Answer, add, function_of, new_dag
 from pydantic import BaseModel
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.dimension import ABSENT, Dimension, Function, Regroup
 from beam_llmdag.errors import GraphError
+from beam_llmdag.graph.dimension import ABSENT, Dimension, Function, Regroup
 from beam_llmdag.model import Model
 from beam_llmdag.testing import ScriptedProvider
 

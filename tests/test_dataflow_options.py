@@ -14,8 +14,8 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
+from beam_llmdag.beam.workers import worker_processes
 from beam_llmdag.errors import GraphError
-from beam_llmdag.transforms.workers import worker_processes
 from pipelines.dataflow import is_only_described, set_dataflow_defaults
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings

@@ -7,8 +7,8 @@ from dags import answered, make_dag, prompt_of, walked
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.item import Item
 from beam_llmdag.model import Message, Model
+from beam_llmdag.records.item import Item
 
 A, B = Item("a", "fine"), Item("b", "bad")
 

@@ -5,8 +5,8 @@ import pytest
 from dags import answered, evaluated, make_dag, not_ok, prompt_of, row
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.evaluate_global import NO_GROUP, group_of, item_sides
-from beam_llmdag.result import Result
+from beam_llmdag.records.result import Result
+from beam_llmdag.run.evaluate_global import NO_GROUP, group_of, item_sides
 
 OUTPUT = {"type": "object", "properties": {"tag": {"type": "string"}}}
 
@@ -246,8 +246,8 @@ def test_a_prompt_that_is_none_for_one_chunk_fails_before_any_call():
 
 def test_the_context_window_of_the_smallest_model_says_what_fits():
     from beam_llmdag.model import Model
-    from beam_llmdag.prices import context_window
-    from beam_llmdag.reduction import _most_tokens
+    from beam_llmdag.providers.prices import context_window
+    from beam_llmdag.run.chunks import _most_tokens
 
     dag, _ = make_dag(["x"])
     dag.dimension(lambda items: "x", scope="global", name="all_items")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from beam_llmdag.item import Item
+from beam_llmdag.records.item import Item
 from pipelines import category_analysis as categories
 from pipelines import review_analysis as reviews
 from pipelines.models import gold_path

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from beam_llmdag.errors import ERROR_CLASSES, MEANING, CallError, GraphError, InputError, LLMDagError, StrictModeError
-from beam_llmdag.json_search import BrokenJSONError
+from beam_llmdag.outputs.json_search import BrokenJSONError
 from beam_llmdag.usage import Usage
 
 CALL_ERROR = CallError(

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.item import Item, derived_id, id_text, item_and_origin, item_from
+from beam_llmdag.records.item import Item, derived_id, id_text, item_and_origin, item_from
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_derived_id_hangs_on_content_and_metadata_alone():
 
 
 def test_a_derived_id_is_the_same_on_every_machine():
-    code = "from beam_llmdag.item import derived_id; print(derived_id('ü€你', {'b': 1.5, 'a': None}))"
+    code = "from beam_llmdag.records.item import derived_id; print(derived_id('ü€你', {'b': 1.5, 'a': None}))"
     environments = [{"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata"}, {"PYTHONHASHSEED": "2", "LC_ALL": "C"}]
     outputs = {
         subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag.errors import CallError
-from beam_llmdag.output import read_answer
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.outputs.reading import read_answer
 
 
 class Label(BaseModel):

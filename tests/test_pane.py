@@ -10,12 +10,12 @@ import pytest
 from calls import make_caller
 from dags import make_dag, prompt_of, row
 
+from beam_llmdag.calls.store.answers import AnswerStore, Asked, Found, Payer, StoreError
 from beam_llmdag.dag import Dag
+from beam_llmdag.graph.plan import make_plan
 from beam_llmdag.model import Request
-from beam_llmdag.pane import PaneWalk
-from beam_llmdag.plan import make_plan
-from beam_llmdag.result import Attempt, Row
-from beam_llmdag.store import AnswerStore, Asked, Found, Payer, StoreError
+from beam_llmdag.records.result import Attempt, Row
+from beam_llmdag.run.graph_walk import PaneWalk
 
 
 def paned(dag: Dag, *rows: Row, store: AnswerStore | None = None) -> PaneWalk:

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.plain import duration_text, plain
+from beam_llmdag.records.plain import duration_text, plain
 
 
 class Colour(Enum):
@@ -135,7 +135,8 @@ def test_a_moment_that_does_not_exist_in_utc_is_an_error():
 
 def test_the_module_imports_neither_numpy_nor_pandas():
     code = (
-        "import sys, beam_llmdag.plain, beam_llmdag.item; print({'numpy', 'pandas', 'apache_beam'} & set(sys.modules))"
+        "import sys, beam_llmdag.records.plain, beam_llmdag.records.item; "
+        "print({'numpy', 'pandas', 'apache_beam'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -7,9 +7,9 @@ import pytest
 from graphs import SHAPES, add, new_dag, per_group
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.plan import GlobalStage, ItemStage, PlanKind, RegroupStage, make_plan
+from beam_llmdag.graph.plan import GlobalStage, ItemStage, PlanKind, RegroupStage, make_plan
+from beam_llmdag.graph.rules import item_spaces
 from beam_llmdag.testing.scripted import ScriptedProvider
-from beam_llmdag.validation import item_spaces
 
 GOLDEN = Path(__file__).parent / "golden" / "plans"
 

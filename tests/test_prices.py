@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.prices import Price, PriceTable, context_window
+from beam_llmdag.providers.prices import Price, PriceTable, context_window
 from beam_llmdag.usage import Usage
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
@@ -221,7 +221,7 @@ def test_a_rate_that_is_no_price_is_an_error(wrong: Any) -> None:
 def test_costs_do_not_depend_on_time_zone_locale_or_decimal_context() -> None:
     """Kind of locale-01-same-bytes-everywhere."""
     program = (
-        "from beam_llmdag.prices import *; from beam_llmdag.usage import Usage; from datetime import date\n"
+        "from beam_llmdag.providers.prices import *; from beam_llmdag.usage import Usage; from datetime import date\n"
         "old, new = Price(input=0.1, output=0.2), Price(input=1, output=1, since=date(2026, 6, 1))\n"
         "usage = Usage(input_tokens=12345, output_tokens=678)\n"
         "print(PriceTable({'a:b': [old, new]}).cost('a:b', usage, at=1780271999))"  # 2026-05-31 23:59:59 UTC

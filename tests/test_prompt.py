@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from beam_llmdag.calls.prompt import estimated_tokens, messages_of
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message
-from beam_llmdag.prompt import estimated_tokens, messages_of
 
 IMAGE = Image(b"\x89PNG")
 

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 from dags import make_dag, not_ok, row
 
-from beam_llmdag.evaluate_global import NO_GROUP
-from beam_llmdag.item import Item
-from beam_llmdag.regroup import regroup_rows
-from beam_llmdag.result import Result
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Result
+from beam_llmdag.run.evaluate_global import NO_GROUP
+from beam_llmdag.run.regroup import regroup_rows
 
 ROWS = [row("r1", "one"), row("r2", "two"), row("3", "three")]
 

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
+from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.errors import ERROR_CLASSES, CallError, GraphError
-from beam_llmdag.retry import RetryPolicy
 
 POLICY = RetryPolicy(first_seconds=1, longest_seconds=10, longest_retry_after_seconds=100)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_llmdag.run_config import DEFAULT_STORE, default_store
+from beam_llmdag.calls.store.place import DEFAULT_STORE, default_store
 
 DEFAULT = str(DEFAULT_STORE.absolute())
 

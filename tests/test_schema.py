@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, StringC
 from typing_extensions import TypedDict
 
 from beam_llmdag.errors import CallError, GraphError
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
 
 
 class Colour(enum.Enum):

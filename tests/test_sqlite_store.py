@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from put_answers import PAID, PAYER, enter
 
-from beam_llmdag.ledger import LedgerTotal, clear_store, read_totals
-from beam_llmdag.result import Attempt
-from beam_llmdag.sqlite_store import SqliteStore
-from beam_llmdag.store import StoredAnswer, StoreError
+from beam_llmdag.calls.store.answers import StoredAnswer, StoreError
+from beam_llmdag.calls.store.ledger import LedgerTotal, clear_store, read_totals
+from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beam_llmdag import Attempt, Result, Usage
 from beam_llmdag.errors import ErrorClass
-from beam_llmdag.summary import Summary
+from beam_llmdag.records.summary import Summary
 
 
 def attempt(model: str, nano_usd: int | None, error_class: ErrorClass | None = None, *, sent: bool = True) -> Attempt:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from beam_llmdag.timeouts import Timeouts
+from beam_llmdag.calls.timeouts import Timeouts
 
 
 async def waits(timeouts, seconds, awaited):

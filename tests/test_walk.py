@@ -4,10 +4,10 @@ from calls import eventually, make_caller
 from dags import answered, make_dag, prompt_of, walked
 
 from beam_llmdag.clock import SystemClock
-from beam_llmdag.item import Item
-from beam_llmdag.result import Row
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Row
+from beam_llmdag.run.walk import Route, walk
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.walk import Route, walk
 
 
 def test_a_slow_branch_does_not_hold_the_other():

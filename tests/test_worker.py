@@ -7,16 +7,16 @@ import time
 from calls import TEXT, question
 from dags import make_dag
 
-from beam_llmdag.call_thread import CallThread
-from beam_llmdag.progress import Progress
-from beam_llmdag.result import Attempt, Result
-from beam_llmdag.run_config import RunConfig
-from beam_llmdag.worker import Worker, this_worker
+from beam_llmdag.calls.call_thread import CallThread
+from beam_llmdag.calls.options import CallOptions
+from beam_llmdag.calls.progress import Progress
+from beam_llmdag.calls.worker import Worker, this_worker
+from beam_llmdag.records.result import Attempt, Result
 
 
 def config(run_id, store=None):
     dag, _ = make_dag(["yes"])
-    return RunConfig(dag=dag, run_id=run_id, store=None if store is None else str(store))
+    return CallOptions(run_id=run_id, store=None if store is None else str(store)), dag
 
 
 def ask(worker, caller, text):
@@ -31,22 +31,22 @@ def end(worker):
 def test_all_of_a_run_share_one_caller_and_another_run_has_its_own():
     worker = Worker()
     first = config("one")
-    caller = worker.enter(first)
-    assert worker.enter(first) is caller
-    assert worker.enter(config("two")) is not caller
+    caller = worker.enter(*first)
+    assert worker.enter(*first) is caller
+    assert worker.enter(*config("two")) is not caller
     end(worker)
 
 
 def test_a_run_is_closed_when_the_last_has_left():
     worker = Worker()
     one = config("one")
-    caller = worker.enter(one)
-    worker.enter(one)
+    caller = worker.enter(*one)
+    worker.enter(*one)
     worker.leave("one")
-    assert worker.enter(one) is caller
+    assert worker.enter(*one) is caller
     worker.leave("one")
     worker.leave("one")
-    assert worker.enter(one) is not caller
+    assert worker.enter(*one) is not caller
     worker.leave("unknown")
     end(worker)
 
@@ -57,7 +57,7 @@ def test_a_store_that_a_user_deletes_between_runs_is_gone(tmp_path):
     worker = Worker()
     hits = []
     for n in range(3):
-        caller = worker.enter(config(f"run {n}", path))
+        caller = worker.enter(*config(f"run {n}", path))
         hits.append(ask(worker, caller, "same").store_hit)
         worker.leave(f"run {n}")
         if n == 1:
@@ -70,7 +70,7 @@ def test_a_store_that_a_user_deletes_between_runs_is_gone(tmp_path):
 def test_a_store_stays_open_while_another_run_uses_it(tmp_path):
     path = tmp_path / "answers.sqlite"
     worker = Worker()
-    first, second = worker.enter(config("one", path)), worker.enter(config("two", path))
+    first, second = worker.enter(*config("one", path)), worker.enter(*config("two", path))
     ask(worker, first, "same")
     worker.leave("one")
     assert ask(worker, second, "same").store_hit
@@ -103,18 +103,11 @@ def test_progress_counts_what_was_sent_and_says_it_in_one_line():
     assert progress.line() == "2 calls, $0.0015, 1 failed: a 1, b 1"
 
 
-def test_the_first_to_stop_a_run_is_heard():
-    progress = Progress()
-    progress.stop("one")
-    progress.stop("two")
-    assert progress.stopped_by == "one"
-
-
 def test_what_was_there_before_a_run_is_left_alone_by_the_garbage_collector_until_its_end():
     gc.unfreeze()  # what runs of other tests have not ended
     worker = Worker()
-    worker.enter(config("one"))
-    worker.enter(config("two"))
+    worker.enter(*config("one"))
+    worker.enter(*config("two"))
     assert gc.get_freeze_count() > 0
     worker.leave("one")
     assert gc.get_freeze_count() > 0
@@ -127,7 +120,7 @@ def test_what_the_user_has_frozen_stays_frozen():
     gc.freeze()
     try:
         worker = Worker()
-        worker.enter(config("one"))
+        worker.enter(*config("one"))
         worker.leave("one")
         assert gc.get_freeze_count() > 0
         end(worker)
@@ -140,7 +133,7 @@ async def block(released):
 
 
 def test_a_loop_that_stands_is_named_in_the_log_by_where_it_stands(caplog, monkeypatch):
-    monkeypatch.setattr("beam_llmdag.call_thread._REPORTED_SECONDS", 0.05)
+    monkeypatch.setattr("beam_llmdag.calls.call_thread._REPORTED_SECONDS", 0.05)
     calls, released = CallThread(), threading.Event()
     asyncio.run_coroutine_threadsafe(block(released), calls.loop)
     for _ in range(100):
@@ -166,7 +159,7 @@ def test_nobody_waits_for_the_end_of_what_cannot_end():
 
 def test_a_worker_whose_thread_has_ended_is_replaced():
     lost = this_worker()
-    lost.enter(config("lost"))
+    lost.enter(*config("lost"))
     end(lost)
     while lost.calls.lives:
         time.sleep(0.01)

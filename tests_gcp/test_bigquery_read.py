@@ -10,10 +10,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
+from beam_llmdag.beam.io.bigquery.read import ReadBigQueryItems
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.bigquery_read import ReadBigQueryItems
-from beam_llmdag.item import Item, derived_id
-from beam_llmdag.result import Failure
+from beam_llmdag.records.item import Item, derived_id
+from beam_llmdag.records.result import Failure
 
 METHODS = ["DIRECT_READ", "EXPORT"]
 COLUMNS = [

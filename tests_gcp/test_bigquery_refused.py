@@ -17,13 +17,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from google.auth.credentials import AnonymousCredentials
 
+from beam_llmdag.beam.io import bigquery_table
+from beam_llmdag.beam.io.bigquery.run import Run
+from beam_llmdag.beam.io.bigquery.write import WriteBigQueryResults
+from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.dag import Dag
-from beam_llmdag.io import bigquery_table
-from beam_llmdag.io.bigquery_run import Run
-from beam_llmdag.io.bigquery_write import WriteBigQueryResults
-from beam_llmdag.item import Item
-from beam_llmdag.result import Failure, Result, Row
-from beam_llmdag.transforms.llm_dag import Results
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Failure, Result, Row
 
 MOST_BYTES = 10_000_000
 RUN = Run(run_id="r", started_at=datetime(2026, 11, 23, tzinfo=UTC))

@@ -11,11 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from google.cloud import bigquery
 
+from beam_llmdag.beam.io.bigquery.names import parse_source
+from beam_llmdag.beam.io.bigquery.run import Run
+from beam_llmdag.beam.io.bigquery.table import WriteTableRows
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.bigquery_names import parse_source
-from beam_llmdag.io.bigquery_run import Run
-from beam_llmdag.io.bigquery_table import WriteTableRows
-from beam_llmdag.io.schemas import rows_schema
+from beam_llmdag.records.arrow_schemas import rows_schema
 
 METHODS = ["FILE_LOADS", "STREAMING_INSERTS"]
 MONDAY = Run(run_id="monday", started_at=datetime(2026, 11, 23, tzinfo=UTC))

@@ -13,13 +13,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.cloud import bigquery
 from pydantic import BaseModel
 
+from beam_llmdag.beam.io.bigquery.run import Run
+from beam_llmdag.beam.io.bigquery.write import WriteBigQueryResults
+from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.bigquery_run import Run
-from beam_llmdag.io.bigquery_write import WriteBigQueryResults
-from beam_llmdag.item import Item
-from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
-from beam_llmdag.transforms.llm_dag import Results
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.usage import Usage
 
 MODEL = "openai:gpt-5-mini"

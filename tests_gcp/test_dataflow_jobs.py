@@ -161,7 +161,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, LLMDag
-from beam_llmdag.io.results import WriteResults
+from beam_llmdag.beam.io.results import WriteResults
 
 WORDS = {"even": "an even one", "odd": "an odd one"}
 KEPT = os.environ["KEPT_IN_A_GLOBAL"]

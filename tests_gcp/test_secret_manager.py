@@ -14,7 +14,7 @@ from secret_server import SecretServer
 
 from beam_llmdag import Dag, Model
 from beam_llmdag.errors import CallError
-from beam_llmdag.providers.secret_manager import SECRETS, Secrets
+from beam_llmdag.providers.http.secret_manager import SECRETS, Secrets
 from beam_llmdag.testing import Reply, Simulator
 
 VERSION = "projects/shop/secrets/anthropic/versions/latest"

@@ -41,7 +41,7 @@ class Provider(Protocol):
     default_in_flight: int
 
     def wire_schema(self, schema: Mapping[str, Any]) -> WireSchema:
-        """The canonical JSON schema of an output (see `beam_llmdag.schema`) in this API's dialect.
+        """The canonical JSON schema of an output (see `beam_llmdag.outputs.output`) in this API's dialect.
 
         Needs no key and no network: it is called when the graph is built.
 

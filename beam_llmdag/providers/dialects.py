@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beam_llmdag.model import WireSchema
-from beam_llmdag.providers.schema_form import normal_form
-from beam_llmdag.providers.schema_limits import Limits, too_much
-from beam_llmdag.providers.schema_merge import InexpressibleError
-from beam_llmdag.providers.schema_writer import Dialect, written
+from beam_llmdag.outputs.dialect.dialect import Dialect, written
+from beam_llmdag.outputs.dialect.merge import InexpressibleError
+from beam_llmdag.outputs.dialect.normal_form import normal_form
+from beam_llmdag.outputs.dialect.size import Limits, too_much
 
 __all__ = ["ANTHROPIC", "GOOGLE", "LLAMA", "OPENAI", "VendorDialect", "wire_schema"]
 

@@ -11,15 +11,15 @@ from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Image, Model, Request
-from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.body import ASKED_FOR, WholeResponse
-from beam_llmdag.providers.connections import RedirectError, no_redirects, with_query
 from beam_llmdag.providers.dialects import GOOGLE
-from beam_llmdag.providers.http_provider import HttpProvider
-from beam_llmdag.providers.reply import Reply, read_reply
-from beam_llmdag.providers.request_body import given, mapping
-from beam_llmdag.providers.stop_reasons import stop_of
-from beam_llmdag.providers.usage_report import agreed, count, details, part
+from beam_llmdag.providers.http.access import Access
+from beam_llmdag.providers.http.body import ASKED_FOR, WholeResponse
+from beam_llmdag.providers.http.connections import RedirectError, no_redirects, with_query
+from beam_llmdag.providers.http.provider import HttpProvider
+from beam_llmdag.providers.http.reply import Reply, read_reply
+from beam_llmdag.providers.http.request_body import given, mapping
+from beam_llmdag.providers.http.stop_reasons import stop_of
+from beam_llmdag.providers.http.usage_report import agreed, count, details, part
 from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 

@@ -13,12 +13,12 @@ import openai
 from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers import openai_chat, openai_responses
-from beam_llmdag.providers.access import Access
-from beam_llmdag.providers.body import WholeBodies, text_of
-from beam_llmdag.providers.connections import UNLIMITED
 from beam_llmdag.providers.dialects import OPENAI
-from beam_llmdag.providers.http_provider import HttpProvider
-from beam_llmdag.providers.reply import Reply, read_reply
+from beam_llmdag.providers.http.access import Access
+from beam_llmdag.providers.http.body import WholeBodies, text_of
+from beam_llmdag.providers.http.connections import UNLIMITED
+from beam_llmdag.providers.http.provider import HttpProvider
+from beam_llmdag.providers.http.reply import Reply, read_reply
 from beam_llmdag.usage import Usage
 
 __all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]

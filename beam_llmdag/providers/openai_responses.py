@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beam_llmdag.model import Answer, Image, Message, Request
-from beam_llmdag.providers.request_body import base64_of, deep_merged, given, mapping
-from beam_llmdag.providers.stop_reasons import stop_of
-from beam_llmdag.providers.usage_report import openai_usage
+from beam_llmdag.providers.http.request_body import base64_of, deep_merged, given, mapping
+from beam_llmdag.providers.http.stop_reasons import stop_of
+from beam_llmdag.providers.http.usage_report import openai_usage
 from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 

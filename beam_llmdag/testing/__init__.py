@@ -3,16 +3,16 @@
 Nothing here imports Beam or an SDK.
 """
 
-from beam_llmdag.testing.answers import Rule, load_rules, sample_answer
 from beam_llmdag.testing.clock import FakeClock
-from beam_llmdag.testing.faults import FaultName
-from beam_llmdag.testing.latency import Latency, constant, lognormal, with_tail
-from beam_llmdag.testing.rate_limits import RateLimit
-from beam_llmdag.testing.reply import Reply
-from beam_llmdag.testing.request import ApiProtocol, LoggedRequest, SimulatedRequest
-from beam_llmdag.testing.sample import sample_value
 from beam_llmdag.testing.scripted import ScriptedProvider
-from beam_llmdag.testing.simulator import Simulator
+from beam_llmdag.testing.simulator.answers import Rule, load_rules, sample_answer
+from beam_llmdag.testing.simulator.faults import FaultName
+from beam_llmdag.testing.simulator.latency import Latency, constant, lognormal, with_tail
+from beam_llmdag.testing.simulator.rate_limits import RateLimit
+from beam_llmdag.testing.simulator.reply import Reply
+from beam_llmdag.testing.simulator.request import ApiProtocol, LoggedRequest, SimulatedRequest
+from beam_llmdag.testing.simulator.sample import sample_value
+from beam_llmdag.testing.simulator.simulator import Simulator
 
 __all__ = [
     "ApiProtocol",

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import get_args
 
-from beam_llmdag.testing.answers import load_rules
-from beam_llmdag.testing.faults import FaultName, Faults
-from beam_llmdag.testing.latency import Latency, constant, lognormal, with_tail
-from beam_llmdag.testing.rate_limits import RateLimit
-from beam_llmdag.testing.simulator import Simulator
+from beam_llmdag.testing.simulator.answers import load_rules
+from beam_llmdag.testing.simulator.faults import FaultName, Faults
+from beam_llmdag.testing.simulator.latency import Latency, constant, lognormal, with_tail
+from beam_llmdag.testing.simulator.rate_limits import RateLimit
+from beam_llmdag.testing.simulator.simulator import Simulator
 
 __all__ = ["main"]
 

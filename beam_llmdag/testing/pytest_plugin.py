@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from beam_llmdag.testing.simulator import Simulator
+    from beam_llmdag.testing.simulator.simulator import Simulator
 
 __all__ = ["simulator"]
 
@@ -17,7 +17,7 @@ __all__ = ["simulator"]
 def simulator() -> Iterator[Simulator]:
     """A fresh, running `beam_llmdag.testing.Simulator` without latency, limits or faults."""
     # not at the top: every pytest run of every project in the environment loads this module
-    from beam_llmdag.testing.simulator import Simulator
+    from beam_llmdag.testing.simulator.simulator import Simulator
 
     with Simulator() as running:
         yield running

@@ -10,7 +10,7 @@ from typing import Any
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Image, Model, Request, WireSchema
 from beam_llmdag.testing.pinned import Pinned
-from beam_llmdag.testing.reply import estimated_tokens
+from beam_llmdag.testing.simulator.reply import estimated_tokens
 from beam_llmdag.usage import Usage
 
 __all__ = ["ScriptedAnswer", "ScriptedProvider"]

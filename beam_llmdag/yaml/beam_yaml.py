@@ -8,13 +8,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
+from beam_llmdag.beam.io.beam_rows import BeamRows, FailureRows, ToBeamRows
+from beam_llmdag.beam.io.read import ReadItems
+from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError, InputError, StrictModeError
-from beam_llmdag.io.beam_rows import BeamRows, FailureRows, ToBeamRows
-from beam_llmdag.io.read import ReadItems
-from beam_llmdag.item import Item, item_from
-from beam_llmdag.result import Failure
-from beam_llmdag.transforms.llm_dag import LLMDag
+from beam_llmdag.records.item import Item, item_from
+from beam_llmdag.records.result import Failure
 from beam_llmdag.yaml.load import load_dag
 
 __all__ = ["LLMDagFile", "ReadItemsFile"]

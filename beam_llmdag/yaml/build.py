@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.dimension import RESERVED
 from beam_llmdag.errors import GraphError
+from beam_llmdag.graph.dimension import RESERVED
 from beam_llmdag.model import Message, Model
-from beam_llmdag.prices import Price
+from beam_llmdag.providers.prices import Price
 from beam_llmdag.yaml.document import Document, Path, parse_yaml
 from beam_llmdag.yaml.dotted import import_dotted
 from beam_llmdag.yaml.environment import GLOBALS

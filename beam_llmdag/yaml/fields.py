@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from jinja2 import nodes
 from jinja2.runtime import LoopContext
 
-from beam_llmdag.dimension import Dimension, Step
-from beam_llmdag.schema import Output
+from beam_llmdag.graph.dimension import Dimension, Step
+from beam_llmdag.outputs.output import Output
 from beam_llmdag.yaml.environment import ATTRIBUTE_AT
 from beam_llmdag.yaml.schema_shape import shape_of_schema
 from beam_llmdag.yaml.shape import ANYTHING, ListShape, MapShape, ObjectShape, Shape, TupleShape, union_of

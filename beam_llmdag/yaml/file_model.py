@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from beam_llmdag.dimension import OnMissing, Scope
+from beam_llmdag.graph.dimension import OnMissing, Scope
 from beam_llmdag.model import Effort, Role
 
 __all__ = [

@@ -13,8 +13,8 @@ import jinja2
 from jinja2 import meta, nodes
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.run.user_code import user_error
 from beam_llmdag.telling import told
-from beam_llmdag.user_code import user_error
 from beam_llmdag.yaml.bounds import counted, written
 from beam_llmdag.yaml.environment import environment
 

@@ -18,8 +18,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 import beam_llmdag.providers.anthropic  # noqa: F401
 from beam_llmdag import Dag, Item, LLMDag, Model
 from beam_llmdag.model import Answer, Request, WireSchema
-from beam_llmdag.prices import Price
-from beam_llmdag.result import Row
+from beam_llmdag.providers.prices import Price
+from beam_llmdag.records.result import Row
 from beam_llmdag.usage import Usage
 from benchmarks.graphs import GRAPHS, canned_answer, items_of
 from benchmarks.measure import resident_mb, worker_file

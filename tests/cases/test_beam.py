@@ -20,8 +20,8 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, Item, LLMDag, Model, Price
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.ledger import read_totals
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,7 +68,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, LLMDag, Model
-from beam_llmdag.io.results import WriteResults
+from beam_llmdag.beam.io.results import WriteResults
 
 WORDS = {"even": "an even one", "odd": "an odd one"}
 

@@ -8,11 +8,11 @@ import pytest
 from dags import walked
 from pydantic import BaseModel
 
+from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.dag import Dag
-from beam_llmdag.item import Item
-from beam_llmdag.ledger import read_totals
 from beam_llmdag.model import Model
-from beam_llmdag.prices import Price
+from beam_llmdag.providers.prices import Price
+from beam_llmdag.records.item import Item
 from beam_llmdag.testing import FakeClock, Reply
 from beam_llmdag.usage import Usage
 

@@ -12,10 +12,10 @@ import pytest
 from dags import walked
 from pydantic import BaseModel
 
+from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.dag import Dag
-from beam_llmdag.item import Item
 from beam_llmdag.model import Model
-from beam_llmdag.retry import RetryPolicy
+from beam_llmdag.records.item import Item
 from beam_llmdag.testing import FakeClock, Reply, Simulator
 
 KEYS = {

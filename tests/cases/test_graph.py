@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from conftest import BeamRunner
+from conftest import Runner
 from dags import answered, make_dag, prompt_of
 from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import CallError
-from beam_llmdag.item import Item
 from beam_llmdag.model import Image, Model
+from beam_llmdag.records.item import Item
 from beam_llmdag.testing import Reply, ScriptedProvider, Simulator
 
 ITEMS = [Item("1", "skip b"), Item("2", "all")]
@@ -300,7 +300,7 @@ def test_a_grouping_that_failed_makes_no_items_and_says_why(run):
     assert {prompt_of(request)[:5] for request in provider.requests} == {"Group"}
 
 
-def test_the_reason_of_a_skip_does_not_grow_with_the_chain(run: BeamRunner) -> None:
+def test_the_reason_of_a_skip_does_not_grow_with_the_chain(run: Runner) -> None:
     """Case graph-52."""
     provider = ScriptedProvider(["yes"])
     dag = Dag("chain", model="scripted:x", providers={"scripted": provider})

@@ -25,7 +25,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, LLMDag, Model
-from beam_llmdag.io.results import WriteResults
+from beam_llmdag.beam.io.results import WriteResults
 
 
 class Said(BaseModel):

@@ -10,8 +10,8 @@ from calls import ask, classes, make_caller, question
 from pydantic import BaseModel
 
 from beam_llmdag import CallError, Model
-from beam_llmdag.output import LONGEST_ANSWER, read_answer
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.outputs.reading import LONGEST_ANSWER, read_answer
 from beam_llmdag.testing import ScriptedProvider
 
 

@@ -18,8 +18,8 @@ from replies import KEY, SPECS, body, model
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.model import Model
-from beam_llmdag.providers.body import LONGEST_BODY
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.providers.http.body import LONGEST_BODY
 from beam_llmdag.testing import Reply, Simulator
 
 GOOD = {"label": "a"}

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from beam_llmdag import CallError
-from beam_llmdag.output import read_answer
-from beam_llmdag.providers.reply import description
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.outputs.reading import read_answer
+from beam_llmdag.providers.http.reply import description
 
 
 class Answer(BaseModel):

@@ -22,11 +22,11 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, LLMDag, Model, Price, StrictModeError, Usage
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.calls.store.ledger import read_totals, why_asked
 from beam_llmdag.cli import main
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.ledger import read_totals, why_asked
 from beam_llmdag.model import Answer
-from beam_llmdag.retry import RetryPolicy
 from beam_llmdag.testing import Reply, ScriptedProvider, Simulator
 
 GOOD = {"label": "a"}

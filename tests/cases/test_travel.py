@@ -132,7 +132,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from beam_llmdag import Dag, LLMDag, Model
-from beam_llmdag.io.results import WriteResults
+from beam_llmdag.beam.io.results import WriteResults
 
 dag = Dag("job", model=Model("anthropic:claude-haiku-4-5", base_url=os.environ["SIMULATOR"]))
 

@@ -36,7 +36,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from beam_llmdag import Dag, GraphError, Model
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
 from beam_llmdag.testing import Reply, Simulator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -345,7 +345,7 @@ SETS = """
 import enum, json, sys
 from decimal import Decimal
 from pydantic import BaseModel
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
 
 class Colour(enum.Enum):
     RED = "red"

@@ -11,12 +11,12 @@ import pytest
 from calls import GOOD, LABEL, ask, make_caller, question
 from replies import KEY, SPECS, body, model, reply
 
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.prices import Price
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.providers.prices import Price
 from beam_llmdag.testing import Reply, Simulator
-from beam_llmdag.transforms.llm_dag import LLMDag
 from beam_llmdag.usage import Usage
 
 TEXT = Output(str)

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from conftest import BeamRunner
+from conftest import Runner
 from dags import answered, evaluated, make_dag, not_ok, row, walked
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag import CallError, Dag, Item, LLMDagError, Missing
-from beam_llmdag.missing import allows_null
 from beam_llmdag.model import Request
-from beam_llmdag.result import Result
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.records.result import Result
+from beam_llmdag.run.missing import allows_null
 from beam_llmdag.testing import ScriptedProvider
 from pipelines.ending import run_as_program
 
@@ -165,7 +165,7 @@ def test_a_validator_that_raises_oddly_costs_one_call(name: str) -> None:
     assert len(provider.requests) == 3
 
 
-def test_odd_exceptions_are_the_same_in_every_plan(run: BeamRunner) -> None:
+def test_odd_exceptions_are_the_same_in_every_plan(run: Runner) -> None:
     """Cases user-code-51 and user-code-52; the tracebacks, too."""
     odd = {name: prompt_that_raises(name) for name in ("UnreadableError", "Odd")}
     dag = Dag("test", model="scripted:x", providers={"scripted": ScriptedProvider(["yes"])})
@@ -357,7 +357,7 @@ class Names(BaseModel):
     ids=["class", "schema"],
 )
 def test_what_a_function_writes_into_its_arguments_stays_there(
-    run: BeamRunner, output: Any, names_of: Callable[[Any], list[str]]
+    run: Runner, output: Any, names_of: Callable[[Any], list[str]]
 ) -> None:
     """Case user-code-53."""
     dag = writes_into_all(output=output, names_of=names_of)

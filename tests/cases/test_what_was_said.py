@@ -11,12 +11,12 @@ import pytest
 from dags import walked
 from pydantic import BaseModel
 
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.beam.io.write import OutputFormat
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import CallError
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.io.write import OutputFormat
-from beam_llmdag.item import Item
 from beam_llmdag.model import Image, Message, Model
+from beam_llmdag.records.item import Item
 from beam_llmdag.testing import FakeClock, Reply, ScriptedProvider, Simulator
 
 KEYS = {

@@ -10,7 +10,7 @@ import pytest
 
 from beam_llmdag import Dag, GraphError, Item
 from beam_llmdag.cli import main
-from beam_llmdag.user_code import Failed
+from beam_llmdag.run.user_code import Failed
 from beam_llmdag.yaml.build import parse_dag
 from beam_llmdag.yaml.template import Expression, Template, Text
 

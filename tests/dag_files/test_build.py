@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, GraphError, Item, Message, Model, Price, load_dag
-from beam_llmdag.dimension import Function
+from beam_llmdag.graph.dimension import Function
 from beam_llmdag.model import Request
 from beam_llmdag.testing import ScriptedProvider
 from beam_llmdag.yaml.build import parse_dag

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.item import Item
-from beam_llmdag.user_code import Failed
+from beam_llmdag.records.item import Item
+from beam_llmdag.run.user_code import Failed
 from beam_llmdag.yaml.template import Expression, Template, Text
 
 

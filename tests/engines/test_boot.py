@@ -14,14 +14,20 @@ from pathlib import Path
 import pytest
 from runner_services import RunnerServices
 
-from beam_llmdag.boot import BootError, install
+from beam_llmdag.beam.boot import BootError, install
 from engines.pipeline_run import ROOT
 
 PATIENCE_SECONDS = 120
 
 
 def boot(runner: RunnerServices, folder: Path, worker_id: str = "worker-1") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beam_llmdag.boot", *runner.arguments(worker_id), f"--semi_persist_dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "beam_llmdag.beam.boot",
+        *runner.arguments(worker_id),
+        f"--semi_persist_dir={folder}",
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
@@ -202,7 +208,7 @@ def test_an_ordinary_requirements_file_and_a_staged_wheel_are_installed(tmp_path
 
 
 def test_a_runner_that_does_not_answer_is_named() -> None:
-    command = [sys.executable, "-m", "beam_llmdag.boot", "--id=1", "--provision_endpoint=127.0.0.1:1"]
+    command = [sys.executable, "-m", "beam_llmdag.beam.boot", "--id=1", "--provision_endpoint=127.0.0.1:1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 1
     assert "no answer from the runner at 127.0.0.1:1" in done.stderr

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.arrow import table_rows
+from beam_llmdag.records.arrow import table_rows
 
 
 def column(values, type_):
@@ -97,7 +97,7 @@ class NoPandas:
 
 sys.meta_path.insert(0, NoPandas())
 import pyarrow as pa
-from beam_llmdag.io.arrow import table_rows
+from beam_llmdag.records.arrow import table_rows
 instants = pa.array([1], pa.timestamp("ns", "UTC"))
 durations = pa.array([[1]], pa.list_(pa.duration("ns")))
 print(list(table_rows(pa.table({"a": instants, "b": durations}))), "pandas" in sys.modules)

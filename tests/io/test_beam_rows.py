@@ -19,10 +19,10 @@ from apache_beam.typehints.schemas import schema_from_element_type
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, LLMDag
-from beam_llmdag.io.beam_rows import BeamRows, ToBeamRows, beam_schema
-from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, rows_schema
+from beam_llmdag.beam.io.beam_rows import BeamRows, ToBeamRows, beam_schema
 from beam_llmdag.model import Request
-from beam_llmdag.schema import Output
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, FAILURES_SCHEMA, rows_schema
 from beam_llmdag.testing import ScriptedProvider
 from beam_llmdag.testing.pinned import Pinned
 

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import apache_beam as beam
 import pytest
 
+from beam_llmdag.beam.io.bigquery.names import Dataset, Query, Table, parse_dataset, parse_destination, parse_source
+from beam_llmdag.beam.io.bigquery.read import ReadBigQueryItems
+from beam_llmdag.beam.io.bigquery.run import Run
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.bigquery_names import Dataset, Query, Table, parse_dataset, parse_destination, parse_source
-from beam_llmdag.io.bigquery_read import ReadBigQueryItems
-from beam_llmdag.io.bigquery_run import Run
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from beam_llmdag.io.bigquery_rows import WriteMethod, table_row
-from beam_llmdag.io.records import cost_record, global_record, typed_row_record
-from beam_llmdag.io.schemas import COSTS_SCHEMA, globals_schema, rows_schema
-from beam_llmdag.item import Item
-from beam_llmdag.result import Attempt, CostRow, Result, Row
+from beam_llmdag.beam.io.bigquery.rows import WriteMethod, table_row
+from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, globals_schema, rows_schema
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.records import cost_record, global_record, typed_row_record
+from beam_llmdag.records.result import Attempt, CostRow, Result, Row
 
 RUN = {"run_id": "r"}
 

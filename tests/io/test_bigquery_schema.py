@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
+from beam_llmdag.beam.io.bigquery.schema import table_fields
 from beam_llmdag.errors import GraphError
-from beam_llmdag.io.bigquery_schema import table_fields
-from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
+from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "bigquery"
 

@@ -7,7 +7,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from beam_llmdag.io.bigquery_size import (
+from beam_llmdag.beam.io.bigquery.size import (
     LARGE,
     LARGEST_ROW_BYTES,
     REFUSED,
@@ -16,8 +16,8 @@ from beam_llmdag.io.bigquery_size import (
     refused_row,
     sent_bytes,
 )
-from beam_llmdag.io.records import failure_record, short_failure
-from beam_llmdag.result import Attempt, Failure
+from beam_llmdag.records.records import failure_record, short_failure
+from beam_llmdag.records.result import Attempt, Failure
 
 LIMIT_OF_A_REQUEST = 10_000_000
 CONTROL = "\u0001" * 2_000_000

@@ -1,9 +1,9 @@
 import pytest
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.csv import csv_records
-from beam_llmdag.io.encoding import not_utf8
-from beam_llmdag.io.raw import RawRecord
+from beam_llmdag.records.csv import csv_records
+from beam_llmdag.records.encoding import not_utf8
+from beam_llmdag.records.raw import RawRecord
 
 
 def read(data, content_field="content"):

@@ -3,7 +3,7 @@ import codecs
 import pytest
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.encoding import check_encoding, not_utf8, utf8_chunks
+from beam_llmdag.records.encoding import check_encoding, not_utf8, utf8_chunks
 
 TEXT = 'id,content\n1,"schön – gut"\n2,日本 🎉\n'
 

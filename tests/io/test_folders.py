@@ -10,10 +10,10 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
+from beam_llmdag.beam.io.folder import files_of
+from beam_llmdag.beam.io.read import ReadItems
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.folder import files_of
-from beam_llmdag.io.read import ReadItems
-from beam_llmdag.item import Item
+from beam_llmdag.records.item import Item
 
 
 def check(pattern, items, **options):

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.local import items_from
-from beam_llmdag.item import Item, derived_id
+from beam_llmdag.records.in_memory import items_from
+from beam_llmdag.records.item import Item, derived_id
 
 REVIEWS = pd.DataFrame({"id": ["a7", "b3"], "content": ["It arrived late.", "Fine."]})
 

@@ -2,8 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from beam_llmdag.io.jsonl import json_line_records, json_records
-from beam_llmdag.io.raw import RawRecord
+from beam_llmdag.records.jsonl import json_line_records, json_records
+from beam_llmdag.records.raw import RawRecord
 
 BYTE = (
     "not UTF-8 (byte 0xe9); it looks like Windows-1252 (Latin-1): save the file as UTF-8, or read it with "

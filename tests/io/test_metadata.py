@@ -10,9 +10,9 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beam_llmdag import Dag, LLMDag
-from beam_llmdag.io.metadata import metadata_field
-from beam_llmdag.io.results import WriteResults
-from beam_llmdag.io.schemas import UNKNOWN_METADATA, is_json_text
+from beam_llmdag.beam.io.results import WriteResults
+from beam_llmdag.records.arrow_schemas import UNKNOWN_METADATA, is_json_text
+from beam_llmdag.records.metadata import metadata_field
 from beam_llmdag.testing import ScriptedProvider
 
 ITEMS = [

@@ -9,10 +9,10 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
+from beam_llmdag.beam.io.read import ReadItems
 from beam_llmdag.errors import InputError, StrictModeError
-from beam_llmdag.io.read import ReadItems
-from beam_llmdag.item import Item, derived_id
-from beam_llmdag.result import Failure
+from beam_llmdag.records.item import Item, derived_id
+from beam_llmdag.records.result import Failure
 
 
 def check(pattern, items, failures=(), **options):

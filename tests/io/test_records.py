@@ -1,9 +1,9 @@
 import pyarrow as pa
 
-from beam_llmdag.io.records import cost_record, failure_record, global_record, json_text, row_record
-from beam_llmdag.io.schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
-from beam_llmdag.item import Item
-from beam_llmdag.result import Attempt, CostRow, Failure, Result, Row
+from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.records import cost_record, failure_record, global_record, json_text, row_record
+from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.usage import Usage
 
 USAGE = Usage(input_tokens=10, output_tokens=5)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.io.schemas import arrow_field, arrow_type, globals_schema, is_json_text, rows_schema
+from beam_llmdag.records.arrow_schemas import arrow_field, arrow_type, globals_schema, is_json_text, rows_schema
 
 
 def serialized(type_):

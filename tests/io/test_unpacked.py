@@ -9,8 +9,8 @@ import zlib
 import pytest
 import zstandard
 
+from beam_llmdag.beam.io.unpacked import chunks_of
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.unpacked import chunks_of
 
 PACK = {
     ".gz": gzip.compress,

@@ -14,12 +14,12 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
+from beam_llmdag.beam.io.write import WriteRecords
 from beam_llmdag.errors import InputError
-from beam_llmdag.io.records import row_record
-from beam_llmdag.io.schemas import rows_schema
-from beam_llmdag.io.write import WriteRecords
-from beam_llmdag.item import Item
-from beam_llmdag.result import Attempt, Result, Row
+from beam_llmdag.records.arrow_schemas import rows_schema
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.records import row_record
+from beam_llmdag.records.result import Attempt, Result, Row
 
 ANSWER = {
     "type": "object",

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta, timezone
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from beam_llmdag.io.local import items_from
-from beam_llmdag.io.records import cost_record, row_record
-from beam_llmdag.io.schemas import COSTS_SCHEMA, rows_schema
-from beam_llmdag.io.write import WriteRecords
-from beam_llmdag.result import Attempt, CostRow, Result, Row
+from beam_llmdag.beam.io.write import WriteRecords
+from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, rows_schema
+from beam_llmdag.records.in_memory import items_from
+from beam_llmdag.records.records import cost_record, row_record
+from beam_llmdag.records.result import Attempt, CostRow, Result, Row
 from beam_llmdag.usage import Usage
 
 LABEL = {"type": "object", "properties": {"label": {"type": "string"}, "score": {"type": "number"}}}

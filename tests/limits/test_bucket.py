@@ -1,6 +1,6 @@
 import pytest
 
-from beam_llmdag.limits.bucket import Bucket, per_minute
+from beam_llmdag.calls.limits.bucket import Bucket, per_minute
 
 
 def taken(bucket: Bucket, amount: float, seconds: float) -> list[float]:

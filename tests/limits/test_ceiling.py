@@ -1,4 +1,4 @@
-from beam_llmdag.limits.ceiling import Ceiling
+from beam_llmdag.calls.limits.ceiling import Ceiling
 
 
 def test_it_starts_at_the_top_and_stays_there_without_overload():

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from calls import GOOD, LABEL, ask, eventually, failed, make_caller, question
 
+from beam_llmdag.calls.limits import Gate, Limits
 from beam_llmdag.clock import Clock, SystemClock
-from beam_llmdag.limits import Gate, Limits
 from beam_llmdag.model import LimitState, Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 from beam_llmdag.usage import Usage

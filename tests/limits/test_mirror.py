@@ -1,7 +1,7 @@
 import pytest
 
-from beam_llmdag.limits.demand import Demand
-from beam_llmdag.limits.mirror import Mirror
+from beam_llmdag.calls.limits.demand import Demand
+from beam_llmdag.calls.limits.mirror import Mirror
 from beam_llmdag.model import LimitState
 
 NOTHING = Demand()

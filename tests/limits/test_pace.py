@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from beam_llmdag.limits.bucket import Bucket
-from beam_llmdag.limits.pace import Pace
+from beam_llmdag.calls.limits.bucket import Bucket
+from beam_llmdag.calls.limits.pace import Pace
 
 LATENCY = 0.2
 

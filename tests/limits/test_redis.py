@@ -16,10 +16,10 @@ import pytest
 from calls import GOOD, ask, make_caller, question
 
 from beam_llmdag import Dag, GraphError, LLMDag
+from beam_llmdag.calls.limits import Gate, Limits
+from beam_llmdag.calls.limits.redis import RedisLimits
+from beam_llmdag.calls.limits.shared import Claim, SharedLimitsError, UnreachableError
 from beam_llmdag.clock import SystemClock
-from beam_llmdag.limits import Gate, Limits
-from beam_llmdag.limits.redis import RedisLimits
-from beam_llmdag.limits.shared import Claim, SharedLimitsError, UnreachableError
 from beam_llmdag.model import Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 from beam_llmdag.usage import Usage
@@ -27,8 +27,8 @@ from beam_llmdag.usage import Usage
 # Takes what it gets for some seconds, and says when that was.
 ASKER = """
 import asyncio, json, sys, time
-from beam_llmdag.limits.redis import RedisLimits
-from beam_llmdag.limits.shared import Claim
+from beam_llmdag.calls.limits.redis import RedisLimits
+from beam_llmdag.calls.limits.shared import Claim
 
 async def run(url, seconds, per_minute, amount):
     limits, began, taken = RedisLimits(url), time.monotonic(), []

@@ -14,7 +14,7 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Message, Model, Request, WireSchema
 from beam_llmdag.providers.anthropic import AnthropicProvider
 from beam_llmdag.providers.google import GoogleProvider
-from beam_llmdag.providers.http_provider import HttpProvider
+from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.providers.openai import OpenAIChatProvider, OpenAIResponsesProvider
 from beam_llmdag.testing import Simulator
 

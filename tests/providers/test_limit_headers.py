@@ -1,7 +1,7 @@
 import pytest
 
 from beam_llmdag.model import LimitState
-from beam_llmdag.providers.limit_headers import limit_states
+from beam_llmdag.providers.http.limit_headers import limit_states
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from beam_llmdag.providers.retry_after import retry_after_seconds
+from beam_llmdag.providers.http.retry_after import retry_after_seconds
 
 NOW = 1774747800.25  # Sunday, 2026-03-29T01:30:00.250Z
 

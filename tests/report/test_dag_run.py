@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from beam_llmdag import CallError, Dag, GraphError, InputError, Item, Model, Report
-from beam_llmdag.item import derived_id
+from beam_llmdag import CallError, Dag, InputError, Item, Model, Report
 from beam_llmdag.model import Request
+from beam_llmdag.records.item import derived_id
 from beam_llmdag.testing import ScriptedProvider, Simulator
 
 
@@ -74,22 +74,17 @@ def test_a_single_text_is_refused_with_the_remedy() -> None:
         echoing_dag().run("great")
 
 
-def test_an_unknown_plan_is_refused() -> None:
-    with pytest.raises(GraphError, match="plan is 'auto', 'staged' or 'pipelined', not 'fast'"):
-        echoing_dag().run(["x"], plan="fast")
-
-
-def test_no_items_give_an_empty_report(plan: Any) -> None:
-    report = echoing_dag().run([], plan=plan)
+def test_no_items_give_an_empty_report() -> None:
+    report = echoing_dag().run([])
     assert (report.items, report.globals, report.failures, report.costs) == ([], [], [], [])
     assert report.to_rows() == []
 
 
-def test_a_second_run_is_answered_by_the_store_and_costs_nothing(tmp_path: Path, plan: Any) -> None:
+def test_a_second_run_is_answered_by_the_store_and_costs_nothing(tmp_path: Path) -> None:
     dag = echoing_dag()
     store = tmp_path / "deep" / "answers.sqlite"
-    first = dag.run(["x", "y"], store=store, plan=plan)
-    second = dag.run(["x", "y"], store=store, plan=plan)
+    first = dag.run(["x", "y"], store=store)
+    second = dag.run(["x", "y"], store=store)
     assert (first.summary.total.calls, second.summary.total.calls) == (2, 0)
     assert (second.summary.total.store_hits, second.costs) == (2, [])
     assert second.answers("echo") == first.answers("echo")
@@ -121,7 +116,7 @@ def test_failures_globals_and_costs_come_in_the_order_of_the_dag_and_the_items()
     assert [(cost.dimension, cost.item_id) for cost in report.costs] == expected
 
 
-def test_ctrl_c_ends_the_run_at_once_and_cancels_its_calls(plan: Any) -> None:
+def test_ctrl_c_ends_the_run_at_once_and_cancels_its_calls() -> None:
     main = threading.main_thread().ident
     assert main is not None
 
@@ -138,7 +133,7 @@ def test_ctrl_c_ends_the_run_at_once_and_cancels_its_calls(plan: Any) -> None:
         return item.id
 
     with pytest.raises(KeyboardInterrupt):
-        dag.run([{"id": str(number), "content": "x"} for number in range(10)], plan=plan)
+        dag.run([{"id": str(number), "content": "x"} for number in range(10)])
     assert provider.cancelled == len(provider.requests)
     assert provider.in_flight == 0
 

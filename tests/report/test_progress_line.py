@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from beam_llmdag import Attempt, Result
-from beam_llmdag.progress import Progress
-from beam_llmdag.report.progress_line import ProgressLine
+from beam_llmdag.calls.progress import Progress
+from beam_llmdag.run.progress_line import ProgressLine
 
 CLEAR = "\r\x1b[2K"
 

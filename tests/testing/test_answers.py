@@ -7,7 +7,7 @@ import json
 import pytest
 
 from beam_llmdag.testing import Reply, Rule, Simulator, load_rules
-from beam_llmdag.testing.answers import RuleBook
+from beam_llmdag.testing.simulator.answers import RuleBook
 
 
 def test_the_first_rule_whose_texts_all_occur_answers(raw):

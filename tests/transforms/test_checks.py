@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from beam_llmdag import Dag
+from beam_llmdag.beam.luggage import packed, unpacked
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.transforms.luggage import packed, unpacked
 
 
 def new_dag() -> Dag:

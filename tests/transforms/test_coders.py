@@ -8,7 +8,7 @@ import pytest
 from apache_beam.coders.typecoders import registry
 
 from beam_llmdag import Attempt, CostRow, Failure, Item, Result, Row, Usage
-from beam_llmdag.transforms import coders
+from beam_llmdag.beam import coders
 
 coders.register()
 

@@ -15,8 +15,8 @@ from dags import answered, make_dag
 from pydantic import BaseModel
 
 from beam_llmdag import GraphError, Item
-from beam_llmdag.io.bigquery_schema import table_fields
-from beam_llmdag.io.schemas import rows_schema
+from beam_llmdag.beam.io.bigquery.schema import table_fields
+from beam_llmdag.records.arrow_schemas import rows_schema
 
 ITEMS = [Item("1", "good"), Item("2", "bad")]
 

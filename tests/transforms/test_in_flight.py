@@ -12,13 +12,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from beam_llmdag import Dag, Item, LLMDagError, Row
-from beam_llmdag.call_thread import CallThread
+from beam_llmdag.beam.config import RunConfig
+from beam_llmdag.beam.stages import AnswerItems
+from beam_llmdag.calls.call_thread import CallThread
+from beam_llmdag.calls.in_flight import InFlight
+from beam_llmdag.calls.options import CallOptions
+from beam_llmdag.graph.plan import ItemStage
 from beam_llmdag.model import Request
-from beam_llmdag.plan import ItemStage
-from beam_llmdag.run_config import RunConfig
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.transforms.in_flight import InFlight
-from beam_llmdag.transforms.stages import AnswerItems
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_a_slow_call_delays_only_its_own_item_in_the_pipelined_plan(run: Any) ->
 
 def test_when_a_step_behind_the_calls_fails_none_of_them_runs_on() -> None:
     dag, provider = scripted(lambda request: 0.3 if request.messages[0].content == "first 000" else 30.0)
-    config = RunConfig(dag=dag, run_id="fails behind the calls")
+    config = RunConfig(graph=dag, options=CallOptions(run_id="fails behind the calls"))
     stage = ItemStage(name="first", space=None, dimensions=("first",), rows=(), sides=())
 
     def explode(row: Row) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from beam_llmdag import Dag, Item
-from beam_llmdag.item import derived_id
 from beam_llmdag.model import Request
+from beam_llmdag.records.item import derived_id
 from beam_llmdag.testing import ScriptedProvider
 
 

@@ -29,10 +29,10 @@ def failing_dag(**options: Any) -> tuple[Dag, ScriptedProvider]:
 ITEMS = [{"id": name, "content": "x"} for name in "abc"]
 
 
-def test_dag_run_raises_what_failed(plan: Any) -> None:
+def test_dag_run_raises_what_failed() -> None:
     dag, _ = failing_dag()
     with pytest.raises(StrictModeError, match=r"dimension 'analyze', item 'b': .*it will not"):
-        dag.run(ITEMS, plan=plan, strict=True)
+        dag.run(ITEMS, strict=True)
 
 
 def test_a_pipeline_ends_with_the_words_of_the_failure(run: Any, plan: Any) -> None:
@@ -41,19 +41,19 @@ def test_a_pipeline_ends_with_the_words_of_the_failure(run: Any, plan: Any) -> N
         run(dag, ITEMS, plan=plan, strict=True)
 
 
-def test_the_other_calls_are_cancelled(plan: Any) -> None:
+def test_the_other_calls_are_cancelled(run: Any, engine: Any) -> None:
     dag, provider = failing_dag(latency_seconds=lambda request: 0.3 if request.messages[0].content == "b" else 30.0)
-    with pytest.raises(StrictModeError):
-        dag.run(ITEMS, plan=plan, strict=True)
+    with pytest.raises(RuntimeError):
+        run(dag, ITEMS, plan=engine, strict=True)
     assert (provider.cancelled, provider.in_flight) == (2, 0)
 
 
-def test_nothing_failed_and_nothing_is_raised(plan: Any) -> None:
+def test_nothing_failed_and_nothing_is_raised(run: Any, engine: Any) -> None:
     dag, _ = failing_dag()
-    assert [row.item.id for row in dag.run(ITEMS[:1], plan=plan, strict=True).items] == ["a"]
+    assert [row.item.id for row in run(dag, ITEMS[:1], plan=engine, strict=True).items] == ["a"]
 
 
-def test_a_failure_that_on_failure_made_good_is_none(plan: Any) -> None:
+def test_a_failure_that_on_failure_made_good_is_none(run: Any, engine: Any) -> None:
     provider = ScriptedProvider([CallError("refused", "no")])
     dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
 
@@ -61,10 +61,10 @@ def test_a_failure_that_on_failure_made_good_is_none(plan: Any) -> None:
     def analyze(item: Item) -> str:
         return "x"
 
-    assert dag.run(ITEMS[:1], plan=plan, strict=True).answers("analyze") == {"a": "unknown"}
+    assert run(dag, ITEMS[:1], plan=engine, strict=True).data("analyze") == {"a": "unknown"}
 
 
-def test_a_failed_global_counts(plan: Any) -> None:
+def test_a_failed_global_counts(run: Any, engine: Any) -> None:
     provider = ScriptedProvider([CallError("refused", "no summary today")])
     dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
 
@@ -72,11 +72,11 @@ def test_a_failed_global_counts(plan: Any) -> None:
     def all_of(items: list[Item]) -> str:
         return "x"
 
-    with pytest.raises(StrictModeError, match=r"dimension 'all_of': .*no summary today"):
-        dag.run(ITEMS, plan=plan, strict=True)
+    with pytest.raises(RuntimeError, match=r"dimension 'all_of': .*no summary today"):
+        run(dag, ITEMS, plan=engine, strict=True)
 
 
-def test_a_failed_regroup_counts(plan: Any) -> None:
+def test_a_failed_regroup_counts(run: Any, engine: Any) -> None:
     provider = ScriptedProvider(["fine"])
     dag = Dag("strict", model="scripted:m", providers={"scripted": provider})
 
@@ -88,8 +88,8 @@ def test_a_failed_regroup_counts(plan: Any) -> None:
     def by_group(items: list[Item], group: str) -> Any:
         raise KeyError("no such group")
 
-    with pytest.raises(StrictModeError, match=r"regroup 'by_group'.*no such group"):
-        dag.run(ITEMS, plan=plan, strict=True)
+    with pytest.raises(RuntimeError, match=r"regroup 'by_group'.*no such group"):
+        run(dag, ITEMS, plan=engine, strict=True)
 
 
 def test_duplicate_ids_count_in_a_pipeline(run: Any, plan: Any) -> None:
@@ -147,7 +147,7 @@ BROKEN = {
 def test_the_last_line_names_the_class_the_dimension_the_item_and_the_words(run: Any, plan: Any, kind: str) -> None:
     """Case errors-59."""
     with pytest.raises(StrictModeError) as stopped:
-        broken_dag(kind).run(ITEMS, plan=plan, strict=True, store=False)
+        broken_dag(kind).run(ITEMS, strict=True, store=False)
     with pytest.raises(RuntimeError) as told:
         run(broken_dag(kind), ITEMS, plan=plan, strict=True)
     for error in (stopped, told):

@@ -13,9 +13,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from beam_llmdag import CallError, Dag, Failure, GraphError, Item, LLMDag, Price, Usage
+from beam_llmdag.beam.summarise import Summarise
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.testing import ScriptedProvider
-from beam_llmdag.transforms.summary import Summarise
 
 
 def regrouping_dag() -> Dag:

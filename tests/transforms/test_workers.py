@@ -2,7 +2,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_llmdag import Dag, GraphError, LLMDag
-from beam_llmdag.transforms.workers import worker_processes
+from beam_llmdag.beam.workers import worker_processes
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Items from BigQuery, results to its tables."""

@@ -1,0 +1,1 @@
+"""One question answered well: store, limits, attempts, fallbacks. asyncio, no Beam."""

@@ -1,0 +1,409 @@
+"""One call, once: permit → provider with time-out → stop reason → parse → validate → price."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from beam_llmdag.calls.limits import Gate, Limits, Ticket
+from beam_llmdag.calls.limits.breaker import Breaker, Verdict
+from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.limits.shared import SharedLimits
+from beam_llmdag.calls.prompt import estimated_tokens, readable
+from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.calls.timeouts import Timeouts
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import MEANING, CallError
+from beam_llmdag.model import Answer, Message, Model, Request
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.outputs.reading import read_answer
+from beam_llmdag.outputs.thinking import without_leading_thinking, without_thinking
+from beam_llmdag.providers.base import Provider
+from beam_llmdag.providers.http.secret_text import hidden
+from beam_llmdag.providers.prices import PriceTable
+from beam_llmdag.records.result import Attempt
+from beam_llmdag.telling import shortened, told, traceback_of
+from beam_llmdag.text import clean_text, excerpt, name_text
+from beam_llmdag.usage import Usage
+
+__all__ = ["Attempts", "Outcome", "Patience", "checked", "unsent"]
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
+_LONGEST_PROMPT = 20_000  # and of a prompt
+_NOTHING = Usage()
+_FIRST_OUTPUT_TOKENS = 256.0  # of an answer of unknown length, before the length of one is known
+_GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one call.
+
+    Attributes:
+        attempt: the line of the bill.
+        data: the validated answer; None if there is none.
+        text: the answer as it came, good or not; None if none came.
+        error: why there is no data.
+        breaker: why the call was not made at all, if that is because the model only fails at present.
+    """
+
+    attempt: Attempt
+    data: Any = None
+    text: str | None = None
+    error: CallError | None = None
+    breaker: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer is waited for.
+
+    Attributes:
+        seconds: the longest wait.
+        end: what is said when it is over, in words that do not depend on how the time was spent.
+    """
+
+    seconds: float
+    end: str
+
+
+class Attempts:
+    """Makes calls, one at a time for each who asks. Belongs to one event loop.
+
+    Args:
+        retry: how long a vendor that asks to wait is waited for.
+        prices: what calls cost.
+        budget: what they may cost.
+        limits: when a call may go out.
+        workers: processes that share the limits.
+        shared: where they are counted for all processes, if anywhere.
+        clock: time.
+        keep_prompts: whether attempts say what was asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        retry: RetryPolicy,
+        prices: PriceTable,
+        budget: Budget,
+        limits: Limits,
+        workers: int,
+        shared: SharedLimits | None,
+        clock: Clock,
+        keep_prompts: bool,
+    ) -> None:
+        self._retry = retry
+        self._prices = prices
+        self._budget = budget
+        self._limits = limits
+        self._workers = workers
+        self._shared = shared
+        self._clock = clock
+        self._keep_prompts = keep_prompts
+        self._timeouts = Timeouts()
+        self._breaker = Breaker(clock)
+        self._output_tokens = _OutputTokens()
+
+    async def make(
+        self,
+        provider: Provider,
+        request: Request,
+        output: Output,
+        patience: Patience,
+        *,
+        begin: Callable[[], None],
+        keep: Callable[[Outcome], Awaitable[None]],
+        lost: Callable[[Attempt], None],
+    ) -> Outcome:
+        """Asks once; whatever the provider does becomes an `Outcome`.
+
+        Args:
+            provider: who is asked.
+            request: what is asked.
+            output: what the answer must be.
+            patience: longest wait for the answer, once there is a permit.
+            begin: is called when the request goes out, if it does.
+            keep: stores what came of a call that was made. The call holds its permit until that is done: so no more
+                answers can be lost with the process than there are permits.
+            lost: is told of the attempt if the call is cancelled from outside: it may be billed.
+        """
+        model = request.model
+        asked = self._clock.monotonic()
+        gate = self._limits.gate(
+            model, provider.default_in_flight, workers=self._workers, clock=self._clock, shared=self._shared
+        )
+        try:
+            ticket = await gate.enter(_input_tokens(request) if gate.counts_tokens else 0.0)
+        except CallError as never:
+            return Outcome(unsent(model.spec, never), error=never)
+        try:
+            if (reason := await self._reason_not_to(model)) is not None:
+                gate.give_back(ticket)
+                return reason
+            ticket.sent_at = self._clock.monotonic()
+            waited = ticket.sent_at - asked
+            begin()
+            try:
+                said = await self._answer(provider, request, patience)
+            except asyncio.CancelledError:
+                self._breaker.forget(model)
+                took = self._clock.monotonic() - ticket.sent_at
+                lost(self._attempt(provider, request, None, _CANCELLED, waited, took))
+                raise
+            took = self._clock.monotonic() - ticket.sent_at
+            outcome = self._outcome(provider, request, said, output, waited, took)
+            self._learn(gate, ticket, model, said, outcome.attempt)
+            await keep(outcome)
+            return outcome
+        finally:
+            gate.leave()
+
+    async def _reason_not_to(self, model: Model) -> Outcome | None:
+        """What stands for the call if it is not to be made."""
+        if (spent := self._budget.check()) is not None:
+            return Outcome(unsent(model.spec, spent), error=spent)
+        verdict = await self._breaker.admit(model)
+        if verdict is None:
+            return None
+        return Outcome(unsent(model.spec, verdict.error), error=verdict.error, breaker=verdict)
+
+    def _learn(self, gate: Gate, ticket: Ticket, model: Model, said: Answer | CallError, attempt: Attempt) -> None:
+        error = said if isinstance(said, CallError) else None
+        limits = said.limits if isinstance(said, Answer) else ()
+        self._breaker.learn(model, error, ticket.sent_at)
+        gate.learn(ticket, error, attempt.usage, limits)
+
+    def _outcome(
+        self,
+        provider: Provider,
+        request: Request,
+        said: Answer | CallError,
+        output: Output,
+        waited: float,
+        took: float,
+    ) -> Outcome:
+        error = said if isinstance(said, CallError) else None
+        answer = said if isinstance(said, Answer) else None
+        data = None
+        if answer is not None:
+            try:
+                data = checked(answer, output)
+            except CallError as bad:
+                error = bad
+        attempt = self._attempt(provider, request, answer, error, waited, took)
+        return Outcome(attempt, data, None if answer is None else answer.text, error)
+
+    async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
+        try:
+            with self._timeouts.within(patience.seconds) as timer:
+                answer = await provider.answer(request)
+            if not isinstance(answer, Answer):
+                raise TypeError(f"answer() returned {type(answer).__name__} in place of an Answer")
+            return answer
+        except CallError as error:
+            raised = error
+        except TimeoutError as error:
+            raised = CallError("timeout", patience.end if timer.expired else told(error))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raised = CallError("connection", told(error))  # nobody cancelled us: it comes from inside of the provider
+        except OSError as error:
+            raised = CallError("connection", told(error))
+        except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
+            raised = _fault(f"the provider raised {told(error)}", error)
+        return _redacted(raised, _key(provider), self._retry)
+
+    def _attempt(
+        self,
+        provider: Provider,
+        request: Request,
+        answer: Answer | None,
+        error: CallError | None,
+        waited: float,
+        took: float,
+    ) -> Attempt:
+        model = request.model
+        usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
+        usage = usage if isinstance(usage, Usage) and usage.is_possible else None
+        request_id = name_text(answer.request_id if answer is not None else error and error.request_id)
+        cost = self._prices.cost(model.spec, usage, at=self._clock.now())
+        self._budget.spend(self._assumed_cost(request) if cost is None else cost)
+        if usage is not None and answer is not None:
+            self._output_tokens.add(usage.output_tokens)
+        prompt = None
+        if self._keep_prompts:
+            prompt = _kept(readable(request.messages, request.system), _LONGEST_PROMPT, provider)
+        if error is None:
+            return Attempt(
+                model=model.spec,
+                usage=usage,
+                cost_nano_usd=cost,
+                request_id=request_id,
+                prompt=prompt,
+                latency_seconds=took,
+                waited_seconds=waited,
+            )
+        return Attempt(
+            model=model.spec,
+            error_class=error.error_class,
+            message=error.message,
+            http_status=error.http_status,
+            request_id=request_id,
+            usage=usage,
+            cost_nano_usd=cost,
+            sent=error.sent,
+            raw_answer=None if answer is None else _kept(_words(answer), _LONGEST_ANSWER, provider),
+            prompt=prompt,
+            latency_seconds=took,
+            waited_seconds=waited,
+        )
+
+    def _assumed_cost(self, request: Request) -> int:
+        """Nano-dollars by which a call of unknown cost is counted against the budget, and nowhere else."""
+        most = request.model.max_tokens
+        output_tokens = self._output_tokens.mean if most is None else min(most, self._output_tokens.mean)
+        usage = Usage(input_tokens=round(_input_tokens(request)), output_tokens=round(output_tokens))
+        return self._prices.cost(request.model.spec, usage, at=self._clock.now()) or 0
+
+
+@dataclass(slots=True)
+class _OutputTokens:
+    """How long the answers are whose length is known."""
+
+    answers: int = 0
+    tokens: int = 0
+
+    def add(self, tokens: int) -> None:
+        self.answers += 1
+        self.tokens += tokens
+
+    @property
+    def mean(self) -> float:
+        return self.tokens / self.answers if self.answers else _FIRST_OUTPUT_TOKENS
+
+
+def _input_tokens(request: Request) -> float:
+    system = (Message("system", request.system),) if request.system else ()
+    return estimated_tokens((*system, *request.messages))
+
+
+_CLOSED = ("}", "]", '"', "```", "~~~")  # how JSON ends that is whole
+_CANCELLED = CallError("timeout", "cancelled before an answer came")
+
+
+def checked(answer: Answer, output: Output) -> Any:
+    """The data in an answer, whose stop reason is read first.
+
+    Raises:
+        CallError: `refused`, `truncated`, `invalid_answer`, or `user_function` if a validator of the user broke.
+    """
+    if answer.stop == "refusal":
+        said = answer.refusal or answer.text or "no reason given"
+        raise CallError("refused", shortened(f"the model refused: {said}"))
+    if answer.stop == "length":
+        raise _cut(answer, output)
+    if answer.stop == "unknown" and not (answer.text.rstrip().endswith(_CLOSED) and not output.is_text):
+        raise _stopped(answer)
+    try:
+        return read_answer(answer.text, output)
+    except CallError as error:
+        reason = f" (stop reason: {answer.stop_reason})" if answer.stop == "unknown" else ""
+        raise CallError(error.error_class, shortened(f"{error.message}{reason}"), traceback=error.traceback) from None
+    except RecursionError:
+        raise CallError("invalid_answer", "the answer is nested too deeply to be read") from None
+    except BaseException as error:  # validators are the user's code
+        raise _fault(f"checking the answer raised {told(error)}", error) from error
+
+
+def _cut(answer: Answer, output: Output) -> CallError:
+    """The error for an answer that hit the token limit: a shorter one may fit, unless no word of it was said."""
+    said = without_leading_thinking(answer.text) if output.is_text else without_thinking(answer.text)
+    if said.strip():
+        return CallError("truncated", "the answer was cut off at its limit of length; raise max_tokens")
+    tokens = "" if answer.usage is None else f"{answer.usage.output_tokens} "
+    return CallError(
+        "truncated",
+        f"all {tokens}output tokens went into thinking, none into the answer; raise max_tokens or lower effort",
+        asked_again=False,
+    )
+
+
+def _stopped(answer: Answer) -> CallError:
+    """The error for an answer of which nobody knows that it is whole."""
+    reason = f"the model stopped for the reason {answer.stop_reason}, which is not known to be a good end"
+    if not answer.text.strip():
+        return CallError("refused", f"{reason}, and said nothing")
+    return CallError("invalid_answer", f"{reason}; what it said may be a part of the answer")
+
+
+def _fault(message: str, error: BaseException) -> CallError:
+    """The error for code of the user's or of a provider that raised what it should not."""
+    return CallError("user_function", shortened(message), traceback=traceback_of(error))
+
+
+def unsent(model: str, error: CallError) -> Attempt:
+    """The attempt that was not made, because `error` is known to come of it."""
+    return Attempt(
+        model=model,
+        error_class=error.error_class,
+        message=error.message,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        usage=_NOTHING,
+        cost_nano_usd=0,
+        sent=False,
+    )
+
+
+def _usage_of_failure(error: CallError) -> Usage | None:
+    """Tokens of a call without an answer; None if nobody knows.
+
+    A vendor does not bill what it rejects; when the time ran out, somebody may have worked all the same.
+    """
+    if error.usage is not None:
+        return error.usage
+    if not error.sent:
+        return _NOTHING
+    status = error.http_status
+    may_be_billed = MEANING[error.error_class].may_be_billed or status in _GAVE_UP_WAITING
+    return _NOTHING if status is not None and status >= 300 and not may_be_billed else None
+
+
+def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
+    """`error` without the key, which some vendors echo, and not too long; nor is the wait that it asks for."""
+    return CallError(
+        error.error_class,
+        shortened(hidden(error.message, secret)),
+        http_status=error.http_status,
+        request_id=error.request_id,
+        retry_after_seconds=retry.heeded_seconds(error),
+        usage=error.usage,
+        sent=error.sent,
+        traceback=error.traceback and hidden(error.traceback, secret),
+    )
+
+
+def _key(provider: Provider) -> str | None:
+    try:
+        return provider.key()
+    except BaseException as error:  # noqa: BLE001 - as in `_answer`
+        _log.warning("a provider's key() raised %s: a key that a message has cannot be hidden", type(error).__name__)
+        return None
+
+
+def _words(answer: Answer) -> str:
+    """What the model said, in whichever field it came."""
+    return answer.text or answer.refusal or ""
+
+
+def _kept(text: str, longest: int, provider: Provider) -> str:
+    """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
+    return excerpt(clean_text(hidden(text, _key(provider))), longest)

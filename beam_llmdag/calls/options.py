@@ -1,0 +1,55 @@
+"""How the calls of a run are made. Travels whole, from whoever the user tells it to whoever makes the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.clock import Clock, SystemClock
+from beam_llmdag.providers.base import ProviderFactory
+from beam_llmdag.providers.prices import PriceTable
+
+__all__ = ["CallOptions", "Declared"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallOptions:
+    """How the calls of a run are made.
+
+    Attributes:
+        run_id: the run's own name in the registries of each process, and in the answer store.
+        store: file of the answer store; None to keep no answers.
+        budget_usd: what the calls of one worker process may cost; None for no limit.
+        retry: when to try again.
+        clock: where time comes from.
+        workers: processes among which limits are divided.
+        shared_limits: URL of the Redis server where limits per minute are counted instead; None to divide them, too.
+        keep_prompts: whether attempts say what was asked.
+    """
+
+    run_id: str
+    store: str | None = None
+    budget_usd: float | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Clock = field(default_factory=SystemClock)
+    workers: int = 1
+    shared_limits: str | None = None
+    keep_prompts: bool = False
+
+
+class Declared(Protocol):
+    """What calls need to know of a graph."""
+
+    @property
+    def providers(self) -> Mapping[str, ProviderFactory]:
+        """The graph's own providers, by name."""
+
+    @property
+    def prices(self) -> PriceTable:
+        """What calls cost."""
+
+    @property
+    def dimensions(self) -> Iterable[str]:
+        """Names of the dimensions."""

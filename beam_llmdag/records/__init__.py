@@ -1,0 +1,1 @@
+"""What goes in and what comes out: items, results, as plain data, as Arrow, from and to files."""

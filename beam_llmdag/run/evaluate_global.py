@@ -1,0 +1,214 @@
+"""A global dimension over its rows: which rows it sees, in which group, and with which arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from beam_llmdag.calls.caller import Caller, Reply
+from beam_llmdag.errors import CallError
+from beam_llmdag.graph.dimension import Dimension, Function, Step
+from beam_llmdag.records.result import Result, Row
+from beam_llmdag.run.chunks import reduced
+from beam_llmdag.run.evaluate import check_dependencies, check_skip_if, computed, concluded, models_of
+from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, own_item, typed
+from beam_llmdag.telling import listed, quoted
+
+__all__ = [
+    "NO_GROUP",
+    "Sides",
+    "complete_rows",
+    "evaluate_global",
+    "global_arguments",
+    "group_of",
+    "item_needs",
+    "item_sides",
+]
+
+NO_GROUP = ""
+"""Group of a global over all items, and of rows whose `per` function named none."""
+
+Sides = Mapping[str, Mapping[str, Result]]
+"""Global dimension -> group -> its result."""
+
+
+async def evaluate_global(
+    dimension: Dimension,
+    rows: Sequence[Row],
+    sides: Sides,
+    steps: Mapping[str, Step],
+    caller: Caller,
+    group: str = NO_GROUP,
+) -> Result:
+    """What `dimension` says about `rows`. Like `evaluate_item`, it turns whatever happens into a `Result`.
+
+    Args:
+        rows: all rows, or those of one group.
+        sides: results of the globals it needs.
+        steps: the dag's.
+        group: the group, for `per=`.
+
+    Raises:
+        StoreError: the answer store does not work.
+    """
+    rows = sorted(rows, key=lambda row: row.item.id)
+    values = Values(subject=group, arguments={"items": [own_item(row.item) for row in rows]})
+    left_out: tuple[str, ...] = ()
+    seen = len(rows)
+    try:
+        if dimension.per is not None and group == NO_GROUP:
+            left_out, seen = tuple(row.item.id for row in rows), 0
+            _explain_ungrouped(dimension, rows, steps)
+        if dimension.on_missing != "run":
+            rows, left_out = complete_rows(item_needs(dimension.required, steps), rows)
+            seen = len(rows)
+        values = replace(values, arguments=global_arguments(dimension.read, rows, sides, steps))
+        _check_global_needs(dimension, sides, steps)
+        _check_rows(dimension, rows, left_out)
+        check_skip_if(dimension, values)
+        if dimension.is_computed:
+            reply = computed(dimension, values)
+        else:
+            models = models_of(dimension, values)
+
+            def prompt_of(some: Sequence[Row]) -> Any:
+                if some is rows:
+                    return call_user(dimension.function, values)
+                about_some = global_arguments(dimension.function.needs, some, sides, steps)
+                return call_user(dimension.function, Values(subject=group, arguments=about_some))
+
+            reply = await reduced(dimension, group, rows, prompt_of, models, caller)
+    except Skipped as skipped:
+        return Result(dimension=dimension.name, item_id=group, status="skipped", reason=str(skipped), left_out=left_out)
+    except Failed as failed:
+        reply = Reply(error=failed.error)
+    left = f"{len(left_out)} of {len(left_out) + seen} items left out: they have no answers" if left_out else None
+    reason = "; ".join(told for told in (left, reply.reason) if told is not None) or None
+    return replace(concluded(dimension, values, reply), left_out=left_out, reason=reason)
+
+
+def group_of(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
+    """The group that the `per` function of `dimension` puts a row in; `NO_GROUP` if it cannot say."""
+    try:
+        return _group(dimension, row, steps)
+    except (Failed, Skipped):
+        return NO_GROUP  # the result of that group says why
+
+
+def item_needs(names: Sequence[str], steps: Mapping[str, Step]) -> list[str]:
+    """Those of `names` that are item dimensions."""
+    return [name for name in names if isinstance(step := steps[name], Dimension) and step.scope == "item"]
+
+
+def item_sides(dimension: Dimension, row: Row, sides: Sides, steps: Mapping[str, Step]) -> dict[str, Result]:
+    """Results of the globals that an item dimension needs, as they concern one row."""
+    found: dict[str, Result] = {}
+    for name in dimension.needs:
+        groups = sides.get(name)
+        if groups is None:
+            continue
+        step = steps[name]
+        group = group_of(step, row, steps) if isinstance(step, Dimension) and step.per is not None else NO_GROUP
+        if group in groups:
+            found[name] = groups[group]
+    return found
+
+
+def global_arguments(
+    names: Sequence[str], rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]
+) -> dict[str, Any]:
+    """Arguments of functions about all rows: aligned lists of item dimensions, values of globals, dicts of groups.
+
+    Raises:
+        Failed: a validator of the user raised.
+    """
+    arguments: dict[str, Any] = {"items": [own_item(row.item) for row in rows]}
+    for name in names:
+        step = steps[name]
+        if isinstance(step, Dimension) and step.scope == "item":
+            arguments[name] = [typed(step, row.results.get(name)) for row in rows]
+        elif isinstance(step, Dimension) and step.per is not None:
+            answers = {group: result for group, result in sorted(sides.get(name, {}).items()) if result.has_data}
+            arguments[name] = {group: typed(step, result) for group, result in answers.items()}
+        else:
+            arguments[name] = typed(step, sides.get(name, {}).get(NO_GROUP))
+    return arguments
+
+
+def complete_rows(needed: Sequence[str], rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows that have answers of all `needed` item dimensions, and the ids of the others."""
+    complete: list[Row] = []
+    left_out: list[str] = []
+    for row in rows:
+        if all(name in row.results and row.results[name].has_data for name in needed):
+            complete.append(row)
+        else:
+            left_out.append(row.item.id)
+    return complete, tuple(left_out)
+
+
+def _group(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
+    per = dimension.per
+    assert isinstance(per, Function)
+    if dimension.on_missing != "run" and not complete_rows(per.needs, [row])[0]:
+        raise Skipped("an answer is missing")
+    values = Values(subject=row.item.id, arguments={"item": own_item(row.item), **_answers(per.needs, row, steps)})
+    named: str = call_user(per, values, _group_name)
+    return named
+
+
+def _answers(names: Sequence[str], row: Row, steps: Mapping[str, Step]) -> dict[str, Any]:
+    return {name: typed(steps[name], row.results.get(name)) for name in names}
+
+
+def _group_name(named: Any) -> str:
+    if isinstance(named, Enum):
+        named = named.value
+    return NO_GROUP if named is None else str(named)
+
+
+def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping[str, Step]) -> None:
+    """Says why the rows have no group.
+
+    Raises:
+        Failed: the function raised for some of them, or they lack an answer and the dimension fails then.
+        Skipped: otherwise.
+    """
+    for row in rows:
+        try:
+            _group(dimension, row, steps)
+        except Skipped:
+            if dimension.on_missing == "fail":
+                raise _lacking([row.item.id for row in rows]) from None
+        except Failed as failed:
+            told = f"{len(rows)} items have no group; item {quoted(row.item.id)}: {failed.error.message}"
+            raise Failed(CallError("user_function", told, sent=False)) from None
+    raise Skipped(f"{len(rows)} items are in no group: per= names none, or has no answers to go by")
+
+
+def _check_rows(dimension: Dimension, rows: Sequence[Row], left_out: Sequence[str]) -> None:
+    """Raises `Failed` or `Skipped` if rows are missing that must be there, or all of them."""
+    if left_out and dimension.on_missing == "fail":
+        raise _lacking(left_out)
+    if not rows:
+        raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
+
+
+def _check_global_needs(dimension: Dimension, sides: Sides, steps: Mapping[str, Step]) -> None:
+    """Applies `on_missing` to the globals that are needed; one of several groups stands for all."""
+    of_items = set(item_needs(dimension.required, steps))
+    if len(of_items) < len(dimension.required):
+        found: dict[str, Result | None] = {name: _whole(groups) for name, groups in sides.items()}
+        check_dependencies(dimension, found, [name for name in dimension.required if name not in of_items])
+
+
+def _lacking(ids: Sequence[str]) -> Failed:
+    shown = listed(ids)
+    return Failed(CallError("dependency", f"{len(ids)} items have no answer of what it needs: {shown}", sent=False))
+
+
+def _whole(groups: Mapping[str, Result]) -> Result | None:
+    """The result that stands for all groups of a global: one with data if there is any."""
+    return next((result for result in groups.values() if result.has_data), next(iter(groups.values()), None))

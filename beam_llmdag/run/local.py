@@ -1,0 +1,262 @@
+"""The local engine: a graph over items in this process, without Beam.
+
+The calls are made on the process' own loop, whoever asks: a script, a notebook with a running loop, a thread. So
+clients, limits and stores are shared by all runs of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from copy import copy
+from typing import Any
+
+from beam_llmdag.calls.caller import Caller
+from beam_llmdag.calls.in_flight import InFlight
+from beam_llmdag.calls.progress import Progress
+from beam_llmdag.calls.worker import Worker, this_worker
+from beam_llmdag.errors import GraphError, InputError
+from beam_llmdag.graph.dimension import Regroup
+from beam_llmdag.graph.graph import Graph
+from beam_llmdag.records.bill import cost_rows, failure_of
+from beam_llmdag.records.in_memory import frame_kind, items_from, records_of
+from beam_llmdag.records.item import Item, given_id, item_from
+from beam_llmdag.records.result import CostRow, Failure, Result, Row
+from beam_llmdag.run.collected import Collected
+from beam_llmdag.run.engine import Engine, Sink
+from beam_llmdag.run.feed import Feed, Outbox
+from beam_llmdag.run.frames import Given
+from beam_llmdag.run.options import RunOptions, call_options, check_settings
+from beam_llmdag.run.progress_line import ProgressLine
+from beam_llmdag.run.report import Report
+from beam_llmdag.telling import quoted, shown
+
+__all__ = ["LocalRun", "Streamed"]
+
+Streamed = Row | Result | Failure
+"""What a stream gives: a finished row, the answer of a global or the report of a regroup, a record that is no item."""
+
+_DEAF_SECONDS = 0.5  # Python hears a Ctrl-C that comes at the very start of a wait only at its end
+_BUFFERED = 256
+"""Finished rows that wait for whoever reads a stream, and records that are read ahead."""
+
+
+class LocalRun:
+    """One run of a graph.
+
+    Args:
+        graph: what is run.
+        options: what the user says.
+
+    Raises:
+        GraphError: the graph cannot run, or not as the user says.
+    """
+
+    def __init__(self, graph: Graph, options: RunOptions) -> None:
+        graph.validate()
+        self._most_in_flight = options.get("most_in_flight", 1000)
+        if self._most_in_flight < 1:
+            raise GraphError(f"most_in_flight must be at least 1, not {self._most_in_flight}")
+        check_settings(graph, options)
+        self._graph = copy(graph)  # what is declared while it runs is no part of it
+        self._options = call_options(options, local=True)
+        self._strict = options.get("strict", False)
+        self._given = Given(None, options.get("id_field", "id"), options.get("content_field", "content"))
+        self._progress = Progress()
+        self._collected = Collected(self._progress)
+        self._order: dict[str, int] = {}
+
+    def report(self) -> Report:
+        """What is finished so far, items in the order given."""
+        steps = {name: index for index, name in enumerate(self._graph.steps)}
+        order = self._order
+
+        def place(entry: Result | Failure | CostRow) -> tuple[int, int, str]:
+            return steps.get(entry.dimension, -1), order.get(entry.item_id, len(order)), entry.item_id
+
+        found = self._collected
+        items = sorted(found.items, key=lambda row: order.get(row.item.id, len(order)))
+        regroups = [name for name, step in self._graph.steps.items() if isinstance(step, Regroup)]
+        regrouped = {name: sorted(found.regrouped.get(name, ()), key=_row_id) for name in regroups}
+        rows = [*items, *(row for rows in regrouped.values() for row in rows)]
+        results = [*(result for row in rows for result in row.results.values()), *found.globals]
+        failures = [failure for result in results if (failure := failure_of(result)) is not None]
+        costs = [cost for result in results for cost in cost_rows(result)]
+        return Report(
+            self._graph,
+            items=items,
+            globals_=sorted(found.globals, key=place),
+            failures=sorted([*failures, *found.failures], key=place),
+            costs=sorted(costs, key=lambda cost: (*place(cost), cost.attempt)),
+            regrouped=regrouped,
+            given=self._given,
+        )
+
+    def run(self, items: Any, *, progress: bool | None = None) -> Report:
+        """Runs over items that are at hand and waits for the end.
+
+        Args:
+            items: see `items_from`.
+            progress: whether to show a line while it works; by default on a terminal.
+
+        Raises:
+            InputError: the items are wrong, before any call.
+        """
+        known = self._known(items)
+        with ProgressLine(self._progress.line, progress), self._entered() as (worker, caller):
+            flight: InFlight[None, None] = InFlight(worker.calls)
+            try:
+                flight.submit(None, self._engine(caller, self._collected).run(_at_hand(known)))
+                flight.wait()
+                list(flight.ended())  # raises what ended it
+            except BaseException:
+                flight.cancel()
+                raise
+        return self.report()
+
+    async def arun(self, items: Any, *, progress: bool | None = None) -> Report:
+        """`run` for a program with a loop, which goes on meanwhile. Cancelled, it cancels its calls."""
+        known = self._known(items)
+        with ProgressLine(self._progress.line, progress):
+            async with self._aentered() as (worker, caller):
+                work = self._engine(caller, self._collected).run(_at_hand(known))
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, worker.calls.loop))
+        return self.report()
+
+    def stream(self, items: Any) -> Iterator[Streamed]:
+        """Rows as they are finished, then what globals answer. Closed, it cancels its calls.
+
+        Args:
+            items: as for `run`, or an iterator that need not end. It is read in a thread of its own.
+        """
+        some = threading.Event()
+        with self._entered() as (worker, caller):
+            feed, box = Feed(worker.calls.loop, _BUFFERED), _Stream(worker.calls.loop, self._progress, some.set)
+            flight: InFlight[None, None] = InFlight(worker.calls)
+            try:
+                flight.submit(None, box.filled(self._engine(caller, box).run(self._items(feed))))
+                feed.read(records_of(items, self._given.id_field))
+                while not box.outbox.ended:
+                    some.wait(_DEAF_SECONDS)
+                    some.clear()
+                    yield from box.outbox.take()
+            finally:
+                feed.stop()
+                flight.cancel()
+
+    async def astream(self, items: Any) -> AsyncIterator[Streamed]:
+        """`stream` for a program with a loop.
+
+        Args:
+            items: as for `stream`, or an asynchronous iterator.
+        """
+        some, here = asyncio.Event(), asyncio.get_running_loop()
+        async with self._aentered() as (worker, caller):
+            feed = Feed(worker.calls.loop, _BUFFERED)
+            box = _Stream(worker.calls.loop, self._progress, lambda: here.call_soon_threadsafe(some.set))
+            work = box.filled(self._engine(caller, box).run(self._items(feed)))
+            running = asyncio.run_coroutine_threadsafe(work, worker.calls.loop)
+            pump = asyncio.create_task(feed.pump(aiter(items))) if isinstance(items, AsyncIterable) else None
+            if pump is None:
+                feed.read(records_of(items, self._given.id_field))
+            try:
+                while not box.outbox.ended:
+                    await some.wait()
+                    some.clear()
+                    for made in box.outbox.take():
+                        yield made
+            finally:
+                feed.stop()
+                running.cancel()
+                if pump is not None:
+                    pump.cancel()
+
+    async def _items(self, feed: Feed) -> AsyncIterator[Item | Failure]:
+        """The records of a feed as items, those that are none as failures."""
+        async for record in feed.records():
+            yield item_or_failure(record, self._given)
+
+    def _known(self, items: Any) -> list[Item]:
+        given = self._given
+        self._given = given._replace(frame=items if frame_kind(items) else None)
+        known = items_from(items, id_field=given.id_field, content_field=given.content_field)
+        self._order = {item.id: index for index, item in enumerate(known)}
+        return known
+
+    @contextmanager
+    def _entered(self) -> Iterator[tuple[Worker, Caller]]:
+        worker = this_worker()
+        caller = worker.enter(self._options, self._graph)
+        try:
+            yield worker, caller
+        finally:
+            worker.leave(self._options.run_id)
+
+    @asynccontextmanager
+    async def _aentered(self) -> AsyncIterator[tuple[Worker, Caller]]:
+        worker = this_worker()
+        caller = await asyncio.to_thread(worker.enter, self._options, self._graph)
+        try:
+            yield worker, caller
+        finally:  # returns when the last call has ended
+            await asyncio.shield(asyncio.to_thread(worker.leave, self._options.run_id))
+
+    def _engine(self, caller: Caller, sink: Sink) -> Engine:
+        plan = self._graph.plan("pipelined")
+        return Engine(self._graph, plan, caller, sink, most_in_flight=self._most_in_flight, strict=self._strict)
+
+
+def item_or_failure(record: Any, given: Given) -> Item | Failure:
+    """A record as an item, or why it is none."""
+    name = given_id(record, given.id_field)
+    where = f"element of type {type(record).__name__}" if name is None else f"element with id {quoted(name)}"
+    try:
+        if isinstance(record, InputError):
+            raise record
+        return item_from(record, where=where, id_field=given.id_field, content_field=given.content_field)
+    except InputError as error:
+        item_id = shown(record, 200) if name is None else name
+        return Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
+
+
+def _row_id(row: Row) -> str:
+    return row.item.id
+
+
+async def _at_hand(items: Sequence[Item]) -> AsyncIterator[Item]:
+    for item in items:
+        yield item
+
+
+class _Stream:
+    """A `Sink` for whoever reads a stream elsewhere."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, progress: Progress, notify: Callable[[], object]) -> None:
+        self.outbox: Outbox[Streamed] = Outbox(loop, _BUFFERED, notify)
+        self._progress = progress
+
+    async def filled(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work whose results go here, and says when no more will come."""
+        try:
+            await work
+        except BaseException as error:  # raised where the stream is read
+            self.outbox.close(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self.outbox.close()
+
+    def made(self, results: Iterable[Result]) -> None:
+        for result in results:
+            self._progress.add(result)
+
+    async def row(self, _: str | None, row: Row) -> None:
+        await self.outbox.put(row)
+
+    async def answer(self, result: Result) -> None:
+        await self.outbox.put(result)
+
+    async def failure(self, failure: Failure) -> None:
+        await self.outbox.put(failure)
