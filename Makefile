@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo flink-demo engines test test-gcp check bench bench-peers bench-docs install clean redis
+.PHONY: demo flink-demo engines test test-gcp fuzz check bench bench-peers bench-docs install clean redis
 
 install: $(STAMP)
 
@@ -33,6 +33,10 @@ engines: $(STAMP) $(PRISM)
 
 test: $(STAMP) $(PRISM) $(BEAM_JAVA) redis
 	$(BIN)/python -m pytest
+
+# Hostile replies, answers and dag files, other ones each time, for about ten minutes: make fuzz FUZZ_EXAMPLES=500 for less.
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),5000) $(BIN)/python -m pytest -n 2 --dist load --timeout 3600 tests/fuzz
 
 # A Redis server for the tests of shared limits, from Debian's package where that can be installed.
 redis:
