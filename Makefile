@@ -65,7 +65,7 @@ $(PRISM):
 	else echo "no Go: the tests with Prism will skip"; fi
 
 # Beam's Java SDK, for the test that Java reads our rows.
-$(BEAM_JAVA): tests/io/java/pom.xml
+$(BEAM_JAVA): tests/beam/io/java/pom.xml
 	@if command -v mvn > /dev/null && command -v java > /dev/null; then \
 	    mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$@ && touch $@; \
 	else echo "no Java or Maven: the test with Java will skip"; fi

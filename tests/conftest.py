@@ -14,6 +14,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from helpers.places import ROOT
 
 from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
@@ -21,7 +22,6 @@ from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.run.report import Report
 from beam_llmdag.testing.pinned import Pinned
 
-ROOT = Path(__file__).parent.parent
 PLANS = ("pipelined", "staged")
 ENGINES = ("local", *PLANS)
 

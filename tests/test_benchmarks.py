@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.places import ROOT
 
 from benchmarks.cases import CASES, PEERS, Case, Entry
 from benchmarks.docs import update_docs
@@ -137,7 +138,7 @@ def test_goodput_is_measured_against_what_the_limit_allowed(tmp_path: Path) -> N
 
 
 def test_the_docs_get_tables_targets_and_charts_between_their_markers(tmp_path: Path) -> None:
-    page = Path(__file__).parent.parent / "docs" / "performance.md"
+    page = ROOT / "docs" / "performance.md"
     (tmp_path / "performance.md").write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
     known = {"engine": "llmdag", "plan": "pipelined", "store": False, "http": False, "note": "", "items": 10_000}
     record = dict.fromkeys(FIELDS) | known | {"case": "c0", "cpu_us_per_call": 55.4, "in_flight": 1000}

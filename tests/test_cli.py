@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from helpers.places import EXAMPLES
 
 from beam_llmdag import Dag
 from beam_llmdag.cli import main
@@ -100,7 +101,7 @@ def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_show_explains_a_dag_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", str(Path(__file__).parent.parent / "examples/reviews.dag.yaml")]) == 0
+    assert main(["show", str(EXAMPLES / "reviews.dag.yaml")]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == [
         "dag 'reviews', pipelined plan",
         "1. per item: filter_spam, sentiment, topics, summary — over the items",

@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from staged_package import ROOT, staged_package, worker_python
+from helpers.places import ROOT
+from helpers.staged_package import staged_package, worker_python
 
 
 @pytest.fixture(scope="module")

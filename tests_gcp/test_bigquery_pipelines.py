@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from google.cloud import bigquery
+from helpers.places import EXAMPLES
 
 from pipelines import category_analysis, review_analysis
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from dataflow_jobs import (
+from helpers.dataflow_jobs import (
     OFFLINE,
     REQUIRED,
     StagedJob,
@@ -20,7 +20,8 @@ from dataflow_jobs import (
     run_on_worker,
     stage,
 )
-from staged_package import ROOT, staged_package, worker_python
+from helpers.places import ROOT
+from helpers.staged_package import staged_package, worker_python
 
 from beam_llmdag.testing import SimulatedRequest, Simulator, load_rules
 from pipelines import category_analysis, review_analysis
@@ -185,7 +186,7 @@ def joined(item, kind: Kind):
 
 
 if __name__ == "__main__":
-    from dataflow_jobs import stage
+    from helpers.dataflow_jobs import stage
 
     folder, *options = sys.argv[1:]
     pipeline = beam.Pipeline(options=PipelineOptions(options))

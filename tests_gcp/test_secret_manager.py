@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from secret_server import SecretServer
+from helpers.secret_server import SecretServer
 
 from beam_llmdag import Dag, Model
 from beam_llmdag.errors import CallError

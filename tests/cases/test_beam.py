@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from helpers.places import ROOT
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, Item, LLMDag, Model, Price
@@ -24,7 +25,6 @@ from beam_llmdag.beam.io.results import WriteResults
 from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
 
-ROOT = Path(__file__).parent.parent.parent
 PATIENCE_SECONDS = 120
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from dags import walked
+from helpers.dags import walked
 from pydantic import BaseModel
 
 from beam_llmdag.calls.store.ledger import read_totals

@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any, Literal
 
 import pytest
-from dags import walked
+from helpers.dags import walked
 from pydantic import BaseModel
 
 from beam_llmdag.calls.retry import RetryPolicy

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 from conftest import Runner
-from dags import answered, make_dag, prompt_of
+from helpers.dags import answered, make_dag, prompt_of
 from pydantic import BaseModel, Field
 
 from beam_llmdag.dag import Dag

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from beam_llmdag.testing import SimulatedRequest, Simulator
+from helpers.places import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
+from beam_llmdag.testing import SimulatedRequest, Simulator
 
 SCRIPT = """
 import os

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
-from calls import ask, classes, make_caller, question
+from helpers.calls import ask, classes, make_caller, question
 from pydantic import BaseModel
 
 from beam_llmdag import CallError, Model

@@ -12,9 +12,9 @@ import zlib
 from typing import Any, Literal
 
 import pytest
-from calls import LABEL, ask, make_caller, question
+from helpers.calls import LABEL, ask, make_caller, question
+from helpers.replies import KEY, SPECS, body, model
 from pydantic import BaseModel
-from replies import KEY, SPECS, body, model
 
 from beam_llmdag.dag import Dag
 from beam_llmdag.model import Model

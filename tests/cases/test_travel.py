@@ -14,11 +14,11 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from helpers.places import ROOT
 
 from beam_llmdag import Dag, GraphError, LLMDag
 from beam_llmdag.testing import ScriptedProvider, SimulatedRequest, Simulator
 
-ROOT = Path(__file__).parent.parent.parent
 WORKERS = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 
 CLASSES = """

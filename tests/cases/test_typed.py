@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypeVar
 
 import pytest
+from helpers.places import ROOT
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -39,7 +39,6 @@ from beam_llmdag import Dag, GraphError, Model
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.testing import Reply, Simulator
 
-ROOT = Path(__file__).parent.parent.parent
 CALLS: list[str] = []
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet
 import pytest
-from calls import GOOD, LABEL, ask, make_caller, question
-from replies import KEY, SPECS, body, model, reply
+from helpers.calls import GOOD, LABEL, ask, make_caller, question
+from helpers.replies import KEY, SPECS, body, model, reply
 
 from beam_llmdag.beam.io.results import WriteResults
 from beam_llmdag.beam.llm_dag import LLMDag

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pytest
 from conftest import Runner
-from dags import answered, evaluated, make_dag, not_ok, row, walked
+from helpers.dags import answered, evaluated, make_dag, not_ok, row, walked
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag import CallError, Dag, Item, LLMDagError, Missing

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
-from dags import walked
+from helpers.dags import walked
 from pydantic import BaseModel
 
 from beam_llmdag.beam.io.results import WriteResults

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from runner_services import RunnerServices
+from helpers.runner_services import RunnerServices
 
 from beam_llmdag.beam.boot import BootError, install
 from engines.pipeline_run import ROOT

@@ -8,9 +8,9 @@ import logging
 import pickle
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from helpers import places
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message, Model, Request, WireSchema
@@ -18,7 +18,7 @@ from beam_llmdag.providers.base import Provider, asked_schema, find_provider
 from beam_llmdag.testing import FakeClock, Reply, Simulator
 from beam_llmdag.usage import Usage
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "requests"
+GOLDEN = places.GOLDEN / "requests"
 SCHEMA = {
     "type": "object",
     "properties": {"zebra_reasoning": {"type": "string"}, "answer": {"enum": ["a", "b"]}},

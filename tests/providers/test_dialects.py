@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+from helpers import places
 from pydantic import BaseModel, Field
 
 from beam_llmdag.providers.dialects import ANTHROPIC, GOOGLE, LLAMA, OPENAI, VendorDialect, wire_schema
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schemas"
+GOLDEN = places.GOLDEN / "schemas"
 ALL = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE, "llama": LLAMA}
 EACH = pytest.mark.parametrize("vendor", ALL.values(), ids=ALL.keys())
 PAIRS = pytest.mark.parametrize("vendor", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
