@@ -31,6 +31,9 @@ _NO_ROW = Row(item=Item("", ""))
 
 _REPORT = "report"
 
+_Grouped = tuple[str, Iterable[Row]]
+"""What comes out of a grouping. The step behind reads it itself: a list handed on is one element, with all the rows."""
+
 SideInputs = Mapping[str, PCollection[Any]]
 """Global -> its answers, keyed by group."""
 
@@ -58,10 +61,12 @@ async def _as_it_is(row: Row) -> Row:
 
 
 class _GlobalFn(CallFn):
-    """(group, rows) → (group, result) of a global."""
+    """(group, rows as they are grouped) → (group, result) of a global."""
 
-    async def answer(self, element: tuple[str, list[Row]], sides: Sides, caller: Caller) -> tuple[str, Result]:
-        group, rows = element
+    def answer(self, element: _Grouped, sides: Sides, caller: Caller) -> Coroutine[Any, Any, tuple[str, Result]]:
+        return self._about(element[0], _real_rows(element[1]), sides, caller)
+
+    async def _about(self, group: str, rows: list[Row], sides: Sides, caller: Caller) -> tuple[str, Result]:
         dag = self._config.graph
         return group, await evaluate_global(dag.dimensions[self._dimensions[0]], rows, sides, dag.steps, caller, group)
 
@@ -70,7 +75,7 @@ class _GlobalFn(CallFn):
 
 
 class _RegroupFn(beam.DoFn):
-    """(group, rows) → new rows, and the report."""
+    """(group, rows as they are grouped) → new rows, and the report."""
 
     def __init__(self, config: RunConfig, regroup: str) -> None:
         self._config = config
@@ -80,12 +85,12 @@ class _RegroupFn(beam.DoFn):
         """None: Beam would take the annotation of `**sides` for that of each side input."""
         return IOTypeHints.empty()
 
-    def process(self, element: tuple[str, list[Row]], **sides: Any) -> Iterator[Any]:
+    def process(self, element: _Grouped, **sides: Any) -> Iterator[Any]:
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
         steps = self._config.graph.steps
         regroup = steps[self._name]
         assert isinstance(regroup, Regroup)
-        items, report = regroup_rows(regroup, element[1], named, steps)
+        items, report = regroup_rows(regroup, _real_rows(element[1]), named, steps)
         if report.status == "failed":
             stop_if_strict(self._config, report)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
@@ -129,7 +134,7 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
                 yield group_of(config.graph.dimensions[name], row, config.graph.steps), row
 
         keyed = rows | "Group of" >> beam.FlatMap(keyed_by_group).with_output_types(tuple[str, Row])
-        return keyed | "Gather" >> _GroupRows() | "Answer" >> answer
+        return keyed | "Gather" >> beam.GroupByKey() | "Answer" >> answer
 
 
 class MakeItems(beam.PTransform[Any, Any]):
@@ -155,19 +160,12 @@ class _Gather(beam.PTransform[Any, Any]):
         if rows.is_bounded and isinstance(rows.windowing.windowfn, GlobalWindows):
             end = rows.pipeline | "End" >> beam.Create([(NO_GROUP, _NO_ROW)]).with_output_types(tuple[str, Row])
             keyed = (keyed, end) | "With end" >> beam.Flatten()
-        return keyed | "Gather" >> _GroupRows()
+        return keyed | "Gather" >> beam.GroupByKey()
 
 
-class _GroupRows(beam.PTransform[Any, Any]):
-    """(group, row) → (group, list of rows). A list, since a runner may let nobody but the bundle's thread iterate."""
-
-    def expand(self, keyed: PCollection[Any]) -> Any:
-        grouped = keyed | "Group" >> beam.GroupByKey()
-        return grouped | "Rows" >> beam.MapTuple(_real_rows).with_output_types(tuple[str, list[Row]])
-
-
-def _real_rows(group: str, rows: Iterable[Row]) -> tuple[str, list[Row]]:
-    return group, [row for row in rows if row.item.id and not is_duplicate(row)]
+def _real_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows of a group, for the step that reads them. On the bundle's thread: a runner may let no other iterate."""
+    return [row for row in rows if row.item.id and not is_duplicate(row)]
 
 
 def _as_dicts(sides: SideInputs) -> dict[str, pvalue.AsDict]:
