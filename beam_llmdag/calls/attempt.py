@@ -1,23 +1,17 @@
-"""One call, once: permit → provider with time-out → stop reason → parse → validate → price."""
+"""What came of one call: stop reason → parse → validate → price."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beam_llmdag.calls.limits import Gate, Limits, Ticket
-from beam_llmdag.calls.limits.breaker import Breaker, Verdict
+from beam_llmdag.calls.limits.breaker import Verdict
 from beam_llmdag.calls.limits.budget import Budget
-from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.prompt import estimated_tokens, readable
-from beam_llmdag.calls.retry import RetryPolicy
-from beam_llmdag.calls.timeouts import Timeouts
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError
-from beam_llmdag.model import Answer, Message, Model, Request
+from beam_llmdag.model import Answer, Request
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.outputs.reading import read_answer
 from beam_llmdag.outputs.thinking import without_leading_thinking, without_thinking
@@ -29,7 +23,7 @@ from beam_llmdag.telling import shortened, told, traceback_of
 from beam_llmdag.text import clean_text, excerpt, name_text
 from beam_llmdag.usage import Usage
 
-__all__ = ["Attempts", "Outcome", "Patience", "checked", "unsent"]
+__all__ = ["Outcome", "Outcomes", "checked", "fault", "key_of", "unsent"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,135 +53,43 @@ class Outcome:
     breaker: Verdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an answer is waited for.
-
-    Attributes:
-        seconds: the longest wait.
-        end: what is said when it is over, in words that do not depend on how the time was spent.
-    """
-
-    seconds: float
-    end: str
-
-
-class Attempts:
-    """Makes calls, one at a time for each who asks. Belongs to one event loop.
+class Outcomes:
+    """What comes of calls: answers are read, checked and priced. Belongs to one event loop.
 
     Args:
-        retry: how long a vendor that asks to wait is waited for.
         prices: what calls cost.
         budget: what they may cost.
-        limits: when a call may go out.
-        workers: processes that share the limits.
-        shared: where they are counted for all processes, if anywhere.
         clock: time.
         keep_prompts: whether attempts say what was asked.
     """
 
-    def __init__(
-        self,
-        *,
-        retry: RetryPolicy,
-        prices: PriceTable,
-        budget: Budget,
-        limits: Limits,
-        workers: int,
-        shared: SharedLimits | None,
-        clock: Clock,
-        keep_prompts: bool,
-    ) -> None:
-        self._retry = retry
+    def __init__(self, *, prices: PriceTable, budget: Budget, clock: Clock, keep_prompts: bool) -> None:
         self._prices = prices
         self._budget = budget
-        self._limits = limits
-        self._workers = workers
-        self._shared = shared
         self._clock = clock
         self._keep_prompts = keep_prompts
-        self._timeouts = Timeouts()
-        self._breaker = Breaker(clock)
         self._output_tokens = _OutputTokens()
 
-    async def make(
+    def of(
         self,
-        provider: Provider,
+        said: Answer | CallError,
         request: Request,
         output: Output,
-        patience: Patience,
+        provider: Provider,
         *,
-        begin: Callable[[], None],
-        keep: Callable[[Outcome], Awaitable[None]],
-        lost: Callable[[Attempt], None],
+        waited_seconds: float,
+        latency_seconds: float,
     ) -> Outcome:
-        """Asks once; whatever the provider does becomes an `Outcome`.
+        """What came of a call that was made.
 
         Args:
-            provider: who is asked.
-            request: what is asked.
+            said: the answer, or why there is none.
+            request: what was asked.
             output: what the answer must be.
-            patience: longest wait for the answer, once there is a permit.
-            begin: is called when the request goes out, if it does.
-            keep: stores what came of a call that was made. The call holds its permit until that is done: so no more
-                answers can be lost with the process than there are permits.
-            lost: is told of the attempt if the call is cancelled from outside: it may be billed.
+            provider: who was asked.
+            waited_seconds: for the permit.
+            latency_seconds: for the answer.
         """
-        model = request.model
-        asked = self._clock.monotonic()
-        gate = self._limits.gate(
-            model, provider.default_in_flight, workers=self._workers, clock=self._clock, shared=self._shared
-        )
-        try:
-            ticket = await gate.enter(_input_tokens(request) if gate.counts_tokens else 0.0)
-        except CallError as never:
-            return Outcome(unsent(model.spec, never), error=never)
-        try:
-            if (reason := await self._reason_not_to(model)) is not None:
-                gate.give_back(ticket)
-                return reason
-            ticket.sent_at = self._clock.monotonic()
-            waited = ticket.sent_at - asked
-            begin()
-            try:
-                said = await self._answer(provider, request, patience)
-            except asyncio.CancelledError:
-                self._breaker.forget(model)
-                took = self._clock.monotonic() - ticket.sent_at
-                lost(self._attempt(provider, request, None, _CANCELLED, waited, took))
-                raise
-            took = self._clock.monotonic() - ticket.sent_at
-            outcome = self._outcome(provider, request, said, output, waited, took)
-            self._learn(gate, ticket, model, said, outcome.attempt)
-            await keep(outcome)
-            return outcome
-        finally:
-            gate.leave()
-
-    async def _reason_not_to(self, model: Model) -> Outcome | None:
-        """What stands for the call if it is not to be made."""
-        if (spent := self._budget.check()) is not None:
-            return Outcome(unsent(model.spec, spent), error=spent)
-        verdict = await self._breaker.admit(model)
-        if verdict is None:
-            return None
-        return Outcome(unsent(model.spec, verdict.error), error=verdict.error, breaker=verdict)
-
-    def _learn(self, gate: Gate, ticket: Ticket, model: Model, said: Answer | CallError, attempt: Attempt) -> None:
-        error = said if isinstance(said, CallError) else None
-        limits = said.limits if isinstance(said, Answer) else ()
-        self._breaker.learn(model, error, ticket.sent_at)
-        gate.learn(ticket, error, attempt.usage, limits)
-
-    def _outcome(
-        self,
-        provider: Provider,
-        request: Request,
-        said: Answer | CallError,
-        output: Output,
-        waited: float,
-        took: float,
-    ) -> Outcome:
         error = said if isinstance(said, CallError) else None
         answer = said if isinstance(said, Answer) else None
         data = None
@@ -196,30 +98,8 @@ class Attempts:
                 data = checked(answer, output)
             except CallError as bad:
                 error = bad
-        attempt = self._attempt(provider, request, answer, error, waited, took)
+        attempt = self._attempt(provider, request, answer, error, waited_seconds, latency_seconds)
         return Outcome(attempt, data, None if answer is None else answer.text, error)
-
-    async def _answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
-        try:
-            with self._timeouts.within(patience.seconds) as timer:
-                answer = await provider.answer(request)
-            if not isinstance(answer, Answer):
-                raise TypeError(f"answer() returned {type(answer).__name__} in place of an Answer")
-            return answer
-        except CallError as error:
-            raised = error
-        except TimeoutError as error:
-            raised = CallError("timeout", patience.end if timer.expired else told(error))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raised = CallError("connection", told(error))  # nobody cancelled us: it comes from inside of the provider
-        except OSError as error:
-            raised = CallError("connection", told(error))
-        except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
-            raised = _fault(f"the provider raised {told(error)}", error)
-        return _redacted(raised, _key(provider), self._retry)
 
     def _attempt(
         self,
@@ -270,7 +150,9 @@ class Attempts:
         """Nano-dollars by which a call of unknown cost is counted against the budget, and nowhere else."""
         most = request.model.max_tokens
         output_tokens = self._output_tokens.mean if most is None else min(most, self._output_tokens.mean)
-        usage = Usage(input_tokens=round(_input_tokens(request)), output_tokens=round(output_tokens))
+        usage = Usage(
+            input_tokens=estimated_tokens(request.messages, request.system), output_tokens=round(output_tokens)
+        )
         return self._prices.cost(request.model.spec, usage, at=self._clock.now()) or 0
 
 
@@ -290,13 +172,7 @@ class _OutputTokens:
         return self.tokens / self.answers if self.answers else _FIRST_OUTPUT_TOKENS
 
 
-def _input_tokens(request: Request) -> float:
-    system = (Message("system", request.system),) if request.system else ()
-    return estimated_tokens((*system, *request.messages))
-
-
 _CLOSED = ("}", "]", '"', "```", "~~~")  # how JSON ends that is whole
-_CANCELLED = CallError("timeout", "cancelled before an answer came")
 
 
 def checked(answer: Answer, output: Output) -> Any:
@@ -320,7 +196,7 @@ def checked(answer: Answer, output: Output) -> Any:
     except RecursionError:
         raise CallError("invalid_answer", "the answer is nested too deeply to be read") from None
     except BaseException as error:  # validators are the user's code
-        raise _fault(f"checking the answer raised {told(error)}", error) from error
+        raise fault(f"checking the answer raised {told(error)}", error) from error
 
 
 def _cut(answer: Answer, output: Output) -> CallError:
@@ -344,7 +220,7 @@ def _stopped(answer: Answer) -> CallError:
     return CallError("invalid_answer", f"{reason}; what it said may be a part of the answer")
 
 
-def _fault(message: str, error: BaseException) -> CallError:
+def fault(message: str, error: BaseException) -> CallError:
     """The error for code of the user's or of a provider that raised what it should not."""
     return CallError("user_function", shortened(message), traceback=traceback_of(error))
 
@@ -377,24 +253,11 @@ def _usage_of_failure(error: CallError) -> Usage | None:
     return _NOTHING if status is not None and status >= 300 and not may_be_billed else None
 
 
-def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
-    """`error` without the key, which some vendors echo, and not too long; nor is the wait that it asks for."""
-    return CallError(
-        error.error_class,
-        shortened(hidden(error.message, secret)),
-        http_status=error.http_status,
-        request_id=error.request_id,
-        retry_after_seconds=retry.heeded_seconds(error),
-        usage=error.usage,
-        sent=error.sent,
-        traceback=error.traceback and hidden(error.traceback, secret),
-    )
-
-
-def _key(provider: Provider) -> str | None:
+def key_of(provider: Provider) -> str | None:
+    """The secret that a provider uses; None if it cannot be had."""
     try:
         return provider.key()
-    except BaseException as error:  # noqa: BLE001 - as in `_answer`
+    except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
         _log.warning("a provider's key() raised %s: a key that a message has cannot be hidden", type(error).__name__)
         return None
 
@@ -406,4 +269,4 @@ def _words(answer: Answer) -> str:
 
 def _kept(text: str, longest: int, provider: Provider) -> str:
     """A text that is kept with an attempt: of bounded length, and without the key, also where it is cut."""
-    return excerpt(clean_text(hidden(text, _key(provider))), longest)
+    return excerpt(clean_text(hidden(text, key_of(provider))), longest)

@@ -88,10 +88,10 @@ class CallThread:
             return self._finish_here(coroutine, seconds)
         ended = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         until = time.monotonic() + seconds
-        while not ended.done() and self.lives and self._standing_seconds() < _STANDSTILL_SECONDS:
-            if time.monotonic() > until:
-                return False
+        while self.lives and time.monotonic() < until:
             concurrent.futures.wait([ended], timeout=_LOOK_SECONDS)
+            if ended.done() or self._standing_seconds() >= _STANDSTILL_SECONDS:
+                break
         if ended.done():
             ended.result()
         return ended.done()

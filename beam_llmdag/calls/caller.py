@@ -10,10 +10,12 @@ import asyncio
 import random
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from beam_llmdag.calls.attempt import Attempts, Outcome, Patience, checked
-from beam_llmdag.calls.clients import Clients
+from beam_llmdag.calls.attempt import Outcome, Outcomes, checked
+from beam_llmdag.calls.clients import Clients, Target
+from beam_llmdag.calls.lane import DirectLane, Lane, Patience, Permit
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import Budget
 from beam_llmdag.calls.limits.shared import SharedLimits
@@ -118,17 +120,11 @@ class Caller:
         shared: SharedLimits | None = None,
         keep_prompts: bool = False,
     ) -> None:
-        self._clients = Clients(providers, clock)
-        self._attempts = Attempts(
-            retry=retry,
-            prices=prices,
-            budget=budget or Budget(None),
-            limits=limits,
-            workers=workers,
-            shared=shared,
-            clock=clock,
-            keep_prompts=keep_prompts,
-        )
+        gate = partial(limits.gate, workers=workers, clock=clock, shared=shared)
+        self._clients = Clients(providers, clock, gate)
+        budget = budget or Budget(None)
+        outcomes = Outcomes(prices=prices, budget=budget, clock=clock, keep_prompts=keep_prompts)
+        self._lane: Lane = DirectLane(outcomes=outcomes, budget=budget, retry=retry, clock=clock)
         self._store = store
         self._retry = retry
         self._clock = clock
@@ -151,10 +147,10 @@ class Caller:
         self._open += 1
         self._idle.clear()
         try:
-            requests = [self._request(question, model) for model in question.models]
+            calls = [self._call(question, model) for model in question.models]
             if self._store is None:
-                return await self._ask_models(question, requests, None, Reply())
-            return await self._ask_once(question, requests, self._store)
+                return await self._ask_models(question, calls, None, Reply())
+            return await self._ask_once(question, calls, self._store)
         except CallError as error:  # the question cannot be asked
             return Reply(error=error)
         finally:
@@ -169,12 +165,12 @@ class Caller:
             await asyncio.wait(self._recording)
         await self._clients.aclose()
 
-    async def _ask_once(self, question: Question, requests: Sequence[Request], store: AnswerStore) -> Reply:
+    async def _ask_once(self, question: Question, calls: Sequence[_Call], store: AnswerStore) -> Reply:
         """Asks what nobody else is asking at this moment; else waits, and shares the reply or finds it in the store."""
-        keys = [self._key(question, request) for request in requests]
+        keys = [answer_key(call.request, call.target.endpoint, call.target.schema_text) for call in calls]
         own = [
-            own_key(key, question.dimension) if _is_drawn(request) else key
-            for key, request in zip(keys, requests, strict=True)
+            own_key(key, question.dimension) if _is_drawn(call.request) else key
+            for key, call in zip(keys, calls, strict=True)
         ]
         twin = self._asking.get(keys[0])
         if twin is not None and twin.question.dimension != question.dimension:
@@ -188,7 +184,7 @@ class Caller:
         try:
             reply, keys = await self._stored(question, keys, own, store)
             if not reply.store_hit:
-                reply = await self._ask_models(question, requests, keys, reply)
+                reply = await self._ask_models(question, calls, keys, reply)
             asking.reply = reply
             return reply
         finally:
@@ -237,37 +233,39 @@ class Caller:
         return Payer(self._run_id, question.dimension, question.subject)
 
     async def _ask_models(
-        self, question: Question, requests: Sequence[Request], keys: Sequence[str] | None, reply: Reply
+        self, question: Question, calls: Sequence[_Call], keys: Sequence[str] | None, reply: Reply
     ) -> Reply:
         asking = _Tries(question, reply, question.deadline_seconds)
         failures: list[tuple[str, CallError]] = []
-        for index, request in enumerate(requests):
-            is_last = index == len(requests) - 1
-            outcome = await self._ask_model(asking, request, None if keys is None else keys[index], is_last)
+        for index, call in enumerate(calls):
+            is_last = index == len(calls) - 1
+            outcome = await self._ask_model(asking, call, None if keys is None else keys[index], is_last)
+            spec = call.request.model.spec
             if outcome.error is None:
-                asking.reply.data, asking.reply.model = outcome.data, request.model.spec
+                asking.reply.data, asking.reply.model = outcome.data, spec
                 return asking.reply
-            failures.append((request.model.spec, outcome.error))
+            failures.append((spec, outcome.error))
             if asking.time_is_up or not MEANING[outcome.error.error_class].falls_back:
                 break
         asking.reply.error = _failure(failures, question.deadline_seconds if asking.time_is_up else None)
         return asking.reply
 
-    async def _ask_model(self, asking: _Tries, request: Request, key: str | None, is_last: bool) -> Outcome:
+    async def _ask_model(self, asking: _Tries, call: _Call, key: str | None, is_last: bool) -> Outcome:
         """Asks one model up to `attempts` times; returns what came of the last one.
 
         A model that is left alone is waited for only if there is no other to ask.
         """
-        asked = request
+        asked, target = call
+        line = self._line(asking.question, call, key)
         tries = 0
         while True:
             tries += 1
-            outcome = await self._attempt(asking, asked, self._line(asking.question, request, key))
+            outcome = await self._attempt(asking, asked, target, line)
             error = outcome.error
-            if error is None or tries == request.model.attempts or asking.time_is_up:
+            if error is None or tries == asked.model.attempts or asking.time_is_up:
                 return outcome
             if self._retry.asks_again_for(error):
-                asked = _with_complaint(request, outcome)
+                asked = _with_complaint(call.request, outcome)
             elif not self._retry.waits_for(error):
                 return outcome
             delay = self._retry.delay_seconds(tries, error, self._rng)
@@ -281,36 +279,35 @@ class Caller:
                 await self._clock.sleep(delay)
                 asking.spend(delay)
 
-    async def _attempt(self, asking: _Tries, request: Request, line: _Line | None) -> Outcome:
-        """Makes one call; enters it in the reply, the store and the ledger."""
+    async def _attempt(self, asking: _Tries, request: Request, target: Target, line: _Line | None) -> Outcome:
+        """Makes one call, if it may be made; enters it in the reply, the store and the ledger."""
         patience, is_last = asking.patience(request.model)
-
-        def begin() -> None:
-            if line is not None:
-                line.begin()
-
-        async def keep(outcome: Outcome) -> None:
-            if line is not None:
-                await line.end(outcome.attempt, outcome.text if outcome.error is None else None)
-
-        def lost(attempt: Attempt) -> None:
-            if line is not None:
-                self._record_soon(line.end(attempt))
-
-        provider = self._clients.provider(request.model)
-        outcome = await self._attempts.make(
-            provider, request, asking.question.output, patience, begin=begin, keep=keep, lost=lost
-        )
+        async with self._lane.permit(request, target) as permit:
+            outcome = permit.refusal or await self._ask(permit, asking.question.output, patience, line)
         attempt = outcome.attempt
         asking.reply.attempts.append(attempt)
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         return outcome
 
-    def _line(self, question: Question, request: Request, key: str | None) -> _Line | None:
-        """The line of the ledger for the next try of a request; None where there is no store."""
+    async def _ask(self, permit: Permit, output: Output, patience: Patience, line: _Line | None) -> Outcome:
+        if line is None:
+            return await permit.ask(output, patience)
+        line.begin()
+        try:
+            outcome = await permit.ask(output, patience)
+        except asyncio.CancelledError:
+            if permit.lost is not None:
+                self._record_soon(line.end(permit.lost))
+            raise
+        await line.end(outcome.attempt, outcome.text if outcome.error is None else None)
+        return outcome
+
+    def _line(self, question: Question, call: _Call, key: str | None) -> _Line | None:
+        """The line of the ledger for each try of a call; None where there is no store."""
         if self._store is None or key is None:
             return None
-        parts = part_digests(request, *self._answered_by(question, request))
+        request, target = call
+        parts = part_digests(request, target.endpoint, target.schema_text)
         return _Line(self._store, Asked(key=key, model=request.model.spec, payer=self._payer(question), parts=parts))
 
     def _record_soon(self, record: Coroutine[Any, Any, None]) -> None:
@@ -319,32 +316,33 @@ class Caller:
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
 
-    def _request(self, question: Question, model: Model) -> Request:
+    def _call(self, question: Question, model: Model) -> _Call:
         """The question as `model` is asked it.
 
         Raises:
             CallError: it cannot be asked.
         """
-        self._clients.provider(model)
-        wire = self._clients.output(question.output, model)
+        target = self._clients.target(model, question.output)
         texts = [text for text in (model.system, question.system) if text]
-        if wire is not None and not wire.schema.native:
-            texts.append(f"Answer with one JSON object and nothing else. It must fit this JSON schema:\n{wire.text}")
-        return Request(
+        if target.schema is not None and not target.schema.native:
+            texts.append(
+                f"Answer with one JSON object and nothing else. It must fit this JSON schema:\n{target.schema_text}"
+            )
+        request = Request(
             model=model,
             messages=question.messages,
             system=clean_text("\n\n".join(texts)) or None,
-            output=None if wire is None else wire.schema,
+            output=target.schema,
             sample=question.sample,
         )
+        return _Call(request, target)
 
-    def _key(self, question: Question, request: Request) -> str:
-        return answer_key(request, *self._answered_by(question, request))
 
-    def _answered_by(self, question: Question, request: Request) -> tuple[str | None, str | None]:
-        """The server that is asked, and the output as it is asked for, as text."""
-        wire = self._clients.output(question.output, request.model)
-        return self._clients.endpoint(request.model), None if wire is None else wire.text
+class _Call(NamedTuple):
+    """What one model is asked, and how."""
+
+    request: Request
+    target: Target
 
 
 @dataclass(slots=True)

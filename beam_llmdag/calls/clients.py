@@ -1,14 +1,15 @@
-"""Provider clients of a run in one process, made on first use, and outputs in the dialect of each."""
+"""Who is asked, and how: looked up once for a model and an output. Clients are made on first use."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from beam_llmdag.calls.limits import Gate
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, LLMDagError
 from beam_llmdag.model import Model, WireSchema
@@ -16,7 +17,7 @@ from beam_llmdag.outputs.output import Output
 from beam_llmdag.providers.base import Clocked, Provider, ProviderFactory, find_provider
 from beam_llmdag.telling import told, traceback_of, words_of
 
-__all__ = ["Clients", "WireOutput"]
+__all__ = ["Clients", "Target"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +25,22 @@ _ModelKey = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class WireOutput:
-    """An output in a provider's dialect, and the same as JSON text."""
+class Target:
+    """What is the same for all calls to a model that ask for an output.
 
-    schema: WireSchema
-    text: str
+    Attributes:
+        provider: the client.
+        gate: the limits of the model's account.
+        endpoint: the server that requests go to; None for the vendor's own.
+        schema: the output in the provider's dialect; None for plain text.
+        schema_text: the same as JSON text.
+    """
+
+    provider: Provider
+    gate: Gate
+    endpoint: str | None
+    schema: WireSchema | None
+    schema_text: str | None
 
 
 class Clients:
@@ -37,58 +49,61 @@ class Clients:
     Args:
         factories: the dag's own providers, by name.
         clock: time, for the providers that read it.
+        gate: gives the gate of a model, whose provider has so many calls in flight by default.
     """
 
-    def __init__(self, factories: Mapping[str, ProviderFactory], clock: Clock) -> None:
-        self._clock = clock
+    def __init__(
+        self, factories: Mapping[str, ProviderFactory], clock: Clock, gate: Callable[[Model, int], Gate]
+    ) -> None:
         self._factories = factories
+        self._clock = clock
+        self._gate = gate
         self._providers: dict[_ModelKey, Provider] = {}
         # by the object itself: an id() is used again when a copy of the graph that another DoFn had is gone
-        self._outputs: WeakKeyDictionary[Output, dict[_ModelKey, WireOutput]] = WeakKeyDictionary()
+        self._targets: WeakKeyDictionary[Output, dict[_ModelKey, Target]] = WeakKeyDictionary()
 
-    def provider(self, model: Model) -> Provider:
-        """The client for a model.
+    def target(self, model: Model, output: Output) -> Target:
+        """Whom to ask for an output, and how.
 
         Raises:
-            CallError: `bad_request`, if there is no such provider or it cannot be made.
+            CallError: `bad_request`, if there is no such provider, it cannot be made, or it cannot be asked for this.
         """
-        key = _key(model)
+        known = self._targets.setdefault(output, {})
+        key = (
+            *_client_key(model),
+            model.max_in_flight,
+            model.requests_per_minute,
+            model.input_tokens_per_minute,
+            model.output_tokens_per_minute,
+        )
+        target = known.get(key)
+        if target is None:
+            target = known[key] = self._target(model, output)
+        return target
+
+    def _target(self, model: Model, output: Output) -> Target:
+        try:
+            provider = self._provider(model)
+            schema = None if output.schema is None else provider.wire_schema(output.schema)
+            return Target(
+                provider=provider,
+                gate=self._gate(model, provider.default_in_flight),
+                endpoint=getattr(provider, "endpoint", model.base_url),
+                schema=schema,
+                schema_text=None if schema is None else json.dumps(schema.schema, ensure_ascii=False),
+            )
+        except BaseException as error:  # a third party's code may raise anything: it costs these calls
+            raise _unusable(model, error) from error
+
+    def _provider(self, model: Model) -> Provider:
+        key = _client_key(model)
         provider = self._providers.get(key)
         if provider is None:
-            try:
-                provider = find_provider(model.provider, self._factories)(model)
-            except BaseException as error:  # a third party's factory may raise anything: it costs these calls
-                raise _unusable(model, error) from error
+            provider = find_provider(model.provider, self._factories)(model)
             if isinstance(provider, Clocked):
                 provider.use_clock(self._clock)
             self._providers[key] = provider
         return provider
-
-    def output(self, output: Output, model: Model) -> WireOutput | None:
-        """An output as the model's provider is asked for it; None for plain text.
-
-        Raises:
-            CallError: `bad_request`, if the provider cannot be asked for it.
-        """
-        if output.schema is None:
-            return None
-        known = self._outputs.setdefault(output, {})
-        key = _key(model)
-        found = known.get(key)
-        if found is None:
-            provider = self.provider(model)
-            try:
-                schema = provider.wire_schema(output.schema)
-            except BaseException as error:  # as above
-                raise _unusable(model, error) from error
-            found = known[key] = WireOutput(schema, json.dumps(schema.schema, ensure_ascii=False))
-        return found
-
-    def endpoint(self, model: Model) -> str | None:
-        """The server that a model's requests go to; None for the vendor's own."""
-        # isinstance(…, Addressed) would say the same in thirty times the time
-        endpoint: str | None = getattr(self.provider(model), "endpoint", model.base_url)
-        return endpoint
 
     async def aclose(self) -> None:
         """Closes all clients. One that cannot be closed does not keep the others open."""
@@ -104,7 +119,7 @@ async def _close(provider: Provider) -> None:
         _log.warning("a client was not closed: %s", type(error).__name__)
 
 
-def _key(model: Model) -> _ModelKey:
+def _client_key(model: Model) -> _ModelKey:
     """What a client is made for."""
     if not model.headers and not model.query:
         return (model.spec, model.base_url, model.api_key_env)

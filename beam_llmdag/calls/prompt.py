@@ -50,10 +50,10 @@ def messages_of(prompt: Any) -> tuple[tuple[Message, ...], str | None]:
     return asked, system or None
 
 
-def estimated_tokens(messages: Iterable[Message]) -> int:
-    """About how many tokens the texts of `messages` have, rather too many than too few."""
+def estimated_tokens(messages: Iterable[Message], system: str | None = None) -> int:
+    """About how many tokens a system text and the texts of `messages` have, rather too many than too few."""
     texts = (part for message in messages for part in message.parts() if isinstance(part, str))
-    return sum(len(text.encode("utf-8")) for text in texts) // _BYTES_PER_TOKEN
+    return sum(len(text.encode("utf-8")) for text in (system or "", *texts)) // _BYTES_PER_TOKEN
 
 
 def readable(messages: Iterable[Message], system: str | None) -> str:

@@ -17,7 +17,6 @@ class Limits:
 
     def __init__(self) -> None:
         self._gates: dict[_Account, Gate] = {}
-        self._known: dict[tuple[object, ...], Gate] = {}
 
     @property
     def throttled_seconds(self) -> float:
@@ -43,25 +42,11 @@ class Limits:
             clock: time.
             shared: where limits per minute are counted for all processes; None divides them.
         """
-        key = (
-            model.spec,
-            model.base_url,
-            model.api_key_env,
-            model.max_in_flight,
-            model.requests_per_minute,
-            model.input_tokens_per_minute,
-            model.output_tokens_per_minute,
-            clock,
-        )
-        gate = self._known.get(key)
+        account = (model.spec, model.base_url, model.api_key_env, clock)
+        share = None if model.max_in_flight is None else max(1, model.max_in_flight // workers)
+        gate = self._gates.get(account)
         if gate is None:
-            account = (model.spec, model.base_url, model.api_key_env, clock)
-            share = None if model.max_in_flight is None else max(1, model.max_in_flight // workers)
-            gate = self._gates.get(account)
-            if gate is None:
-                told = " ".join(filter(None, account[:3]))
-                gate = Gate(share or default_in_flight, workers, clock, account=told, shared=shared)
-                self._gates[account] = gate
-            gate.tighten(model, share)
-            self._known[key] = gate
+            told = " ".join(filter(None, account[:3]))
+            gate = self._gates[account] = Gate(share or default_in_flight, workers, clock, account=told, shared=shared)
+        gate.tighten(model, share)
         return gate

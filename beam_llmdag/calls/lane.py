@@ -1,0 +1,207 @@
+"""How one request travels. `Lane` is the door; here is the direct way: permit → provider with time-out → outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from beam_llmdag.calls.attempt import Outcome, Outcomes, fault, key_of, unsent
+from beam_llmdag.calls.clients import Target
+from beam_llmdag.calls.limits import Ticket
+from beam_llmdag.calls.limits.breaker import Breaker
+from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.prompt import estimated_tokens
+from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.calls.timeouts import Timeouts
+from beam_llmdag.clock import Clock
+from beam_llmdag.errors import CallError
+from beam_llmdag.model import Answer, Request
+from beam_llmdag.outputs.output import Output
+from beam_llmdag.providers.base import Provider
+from beam_llmdag.providers.http.secret_text import hidden
+from beam_llmdag.records.result import Attempt
+from beam_llmdag.telling import shortened, told
+
+__all__ = ["DirectLane", "Lane", "Patience", "Permit"]
+
+_CANCELLED = CallError("timeout", "cancelled before an answer came")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer is waited for.
+
+    Attributes:
+        seconds: the longest wait.
+        end: what is said when it is over, in words that do not depend on how the time was spent.
+    """
+
+    seconds: float
+    end: str
+
+
+class Lane(Protocol):
+    """How requests travel."""
+
+    def permit(self, request: Request, target: Target) -> AbstractAsyncContextManager[Permit]:
+        """For `async with`: waits until the request may go out, and holds the permit until the block is left.
+
+        Who stores what came of the call stores it inside: no more answers can be lost with the process than there are
+        permits.
+        """
+
+
+class Permit(Protocol):
+    """Leave to make one call.
+
+    Attributes:
+        refusal: what stands for the call if it is not to be made; else None, and `ask` may be called once.
+        lost: the attempt, if `ask` was cancelled: it may be billed.
+    """
+
+    refusal: Outcome | None
+    lost: Attempt | None
+
+    async def ask(self, output: Output, patience: Patience) -> Outcome:
+        """Asks; whatever the provider does becomes an `Outcome`.
+
+        Args:
+            output: what the answer must be.
+            patience: longest wait for the answer.
+        """
+
+
+class DirectLane:
+    """A call for each request, at once. Belongs to one event loop.
+
+    Args:
+        outcomes: what is made of answers.
+        budget: what calls may cost.
+        retry: how long a vendor that asks to wait is waited for.
+        clock: time.
+    """
+
+    def __init__(self, *, outcomes: Outcomes, budget: Budget, retry: RetryPolicy, clock: Clock) -> None:
+        self.outcomes = outcomes
+        self.clock = clock
+        self.breaker = Breaker(clock)
+        self._budget = budget
+        self._retry = retry
+        self._timeouts = Timeouts()
+
+    def permit(self, request: Request, target: Target) -> _DirectPermit:
+        """See `Lane`."""
+        return _DirectPermit(self, request, target)
+
+    async def refusal(self, request: Request) -> Outcome | None:
+        """What stands for a call if it is not to be made; if it is, the breaker must hear of it."""
+        spec = request.model.spec
+        if (spent := self._budget.check()) is not None:
+            return Outcome(unsent(spec, spent), error=spent)
+        verdict = await self.breaker.admit(request.model)
+        return None if verdict is None else Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict)
+
+    async def answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
+        """What the provider says, or why it says nothing."""
+        try:
+            with self._timeouts.within(patience.seconds) as timer:
+                answer = await provider.answer(request)
+            if not isinstance(answer, Answer):
+                raise TypeError(f"answer() returned {type(answer).__name__} in place of an Answer")
+            return answer
+        except CallError as error:
+            raised = error
+        except TimeoutError as error:
+            raised = CallError("timeout", patience.end if timer.expired else told(error))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raised = CallError("connection", told(error))  # nobody cancelled us: it comes from inside of the provider
+        except OSError as error:
+            raised = CallError("connection", told(error))
+        except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
+            raised = fault(f"the provider raised {told(error)}", error)
+        return _redacted(raised, key_of(provider), self._retry)
+
+
+class _DirectPermit:
+    """`Permit` of a `DirectLane`."""
+
+    __slots__ = ("_asked_at", "_lane", "_request", "_target", "_ticket", "lost", "refusal")
+
+    def __init__(self, lane: DirectLane, request: Request, target: Target) -> None:
+        self.refusal: Outcome | None = None
+        self.lost: Attempt | None = None
+        self._lane = lane
+        self._request = request
+        self._target = target
+        self._ticket: Ticket | None = None
+
+    async def __aenter__(self) -> _DirectPermit:
+        lane, request, gate = self._lane, self._request, self._target.gate
+        self._asked_at = lane.clock.monotonic()
+        try:
+            ticket = await gate.enter(estimated_tokens(request.messages, request.system) if gate.counts_tokens else 0.0)
+        except CallError as never:
+            self.refusal = Outcome(unsent(request.model.spec, never), error=never)
+            return self
+        try:
+            self.refusal = await lane.refusal(request)
+        except BaseException:
+            gate.leave()
+            raise
+        if self.refusal is not None:
+            gate.give_back(ticket)
+        self._ticket = ticket
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ticket is not None:
+            self._target.gate.leave()
+
+    async def ask(self, output: Output, patience: Patience) -> Outcome:
+        """See `Permit`."""
+        lane, request, target, ticket = self._lane, self._request, self._target, self._ticket
+        assert ticket is not None
+        ticket.sent_at = lane.clock.monotonic()
+        try:
+            said = await lane.answer(target.provider, request, patience)
+        except asyncio.CancelledError:
+            lane.breaker.forget(request.model)
+            self.lost = self._outcome(_CANCELLED, output, ticket).attempt
+            raise
+        outcome = self._outcome(said, output, ticket)
+        error = said if isinstance(said, CallError) else None
+        lane.breaker.learn(request.model, error, ticket.sent_at)
+        target.gate.learn(ticket, error, outcome.attempt.usage, said.limits if isinstance(said, Answer) else ())
+        return outcome
+
+    def _outcome(self, said: Answer | CallError, output: Output, ticket: Ticket) -> Outcome:
+        return self._lane.outcomes.of(
+            said,
+            self._request,
+            output,
+            self._target.provider,
+            waited_seconds=ticket.sent_at - self._asked_at,
+            latency_seconds=self._lane.clock.monotonic() - ticket.sent_at,
+        )
+
+
+def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
+    """`error` without the key, which some vendors echo, and not too long; nor is the wait that it asks for."""
+    return CallError(
+        error.error_class,
+        shortened(hidden(error.message, secret)),
+        http_status=error.http_status,
+        request_id=error.request_id,
+        retry_after_seconds=retry.heeded_seconds(error),
+        usage=error.usage,
+        sent=error.sent,
+        traceback=error.traceback and hidden(error.traceback, secret),
+    )
