@@ -330,7 +330,7 @@ def test_a_fault_in_a_provider_costs_one_call_and_is_not_tried_again(error):
     [reply] = ask(make_caller({"odd": provider}), question(model=Model("odd:x", attempts=2)))
     assert classes(reply) == ["user_function"]
     assert type(error).__name__ in reply.error.message
-    assert 'File "test_call.py"' in reply.error.traceback
+    assert 'File "test_caller.py"' in reply.error.traceback
     assert "sk-0123456789" not in repr(reply) + reply.error.traceback
     assert provider.calls == 1
 
