@@ -49,6 +49,8 @@ class Dag(Graph):
         run = LocalRun(self, options)
         try:
             return run.run(items, progress=progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # without the lines of what waited for the calls
         finally:
             self.last_report = run.report()
 
