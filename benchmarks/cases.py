@@ -107,6 +107,7 @@ def _with(entry: Entry, engine: str, plan: Literal["", "staged", "pipelined"] = 
 
 
 def _ours(entry: Entry, *, staged: bool = True) -> Iterator[Entry]:
+    yield _with(entry, "llmdag_local")
     yield _with(entry, "llmdag", "pipelined")
     if staged:
         yield _with(entry, "llmdag", "staged")

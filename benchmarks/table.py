@@ -12,6 +12,7 @@ __all__ = ["markdown_table", "markdown_targets", "row_name", "shown_table", "sho
 
 _NAMES = {
     "llmdag": "beam-llmdag",
+    "llmdag_local": "beam-llmdag, local",
     "in_process_loop": "bare loop",
     "anthropic_aiohttp": "bare SDK, aiohttp",
     "anthropic_sdk": "bare SDK",

@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_llmdag import Message, Model
 from beam_llmdag.model import Request
-from benchmarks.engines.llmdag import Canned
+from benchmarks.dags import Canned
 from benchmarks.graphs import Step, items_of, levels
 from benchmarks.task import Outcome, Task, Watch
 
