@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo flink-demo engines test test-gcp fuzz check bench bench-peers bench-docs install clean redis
+.PHONY: demo flink-demo engines test test-gcp fuzz check audit bench bench-peers bench-docs install clean redis
 
 install: $(STAMP)
 
@@ -77,6 +77,15 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest docs/test_examples.py
+
+# Known holes in the packages that are installed; asks PyPI's advisory service, so it needs the network.
+audit: $(STAMP) .venvs/audit/.installed
+	.venvs/audit/bin/pip-audit --skip-editable $(addprefix --path ,$(wildcard $(VENV)/lib/python3*/site-packages))
+
+.venvs/audit/.installed:
+	$(PYTHON) -m venv .venvs/audit
+	.venvs/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
+	@touch $@
 
 # All measurements, or those of one case: make bench CASE=c0 RUNS=5. About 25 minutes on two cores; leave the machine alone.
 bench: $(STAMP)
