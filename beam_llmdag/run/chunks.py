@@ -24,6 +24,7 @@ __all__ = ["reduced"]
 _PARTS = (str, Image, Message)
 _WINDOW_SHARE = 0.9  # of a model's context that a prompt may fill: token numbers are estimates
 _ANSWER_TOKENS = 4096  # kept free for an answer where max_tokens does not say
+_FEW_ROWS = 64  # whose prompt is built without a look at one about fewer
 
 PromptOf = Callable[[Sequence[Row]], Any]
 """What the user's prompt function returns for some of the rows."""
@@ -81,6 +82,8 @@ class _Tree:
         Raises:
             Failed: there are none.
         """
+        if self._first_part_is_too_long(rows, prompt_of):
+            return self._halves(rows, prompt_of)
         prompt = read_prompt(prompt_of(rows))
         if self.fits(prompt):
             return [prompt]
@@ -89,8 +92,26 @@ class _Tree:
             raise self._too_many(f"{len(rows)} rows", remedy)
         if len(rows) == 1:
             raise self._too_many(f"item {quoted(rows[0].item.id)} alone", "shorten what the prompt says of an item")
+        return self._halves(rows, prompt_of)
+
+    def _halves(self, rows: Sequence[Row], prompt_of: PromptOf) -> list[Prompt]:
         half = len(rows) // 2
         return [*self.split(rows[:half], prompt_of), *self.split(rows[half:], prompt_of)]
+
+    def _first_part_is_too_long(self, rows: Sequence[Row], prompt_of: PromptOf) -> bool:
+        """Whether a prompt about a first part of `rows` is too long, and so one about all of them.
+
+        Parts are tried from the shortest, or the prompt of a million rows would be built to see that it is too long.
+        """
+        if self.most_tokens is None or self.dimension.merge_prompt is None:
+            return False
+        return any(self._is_too_long(rows[:count], prompt_of) for count in _first_parts(len(rows)))
+
+    def _is_too_long(self, rows: Sequence[Row], prompt_of: PromptOf) -> bool:
+        try:
+            return not self.fits(read_prompt(prompt_of(rows)))
+        except Failed:  # it will be told of these rows, if they are ever asked about alone
+            return False
 
     async def merged(self, replies: Sequence[Reply]) -> Reply:
         """Partial replies joined to one, with the attempts of all."""
@@ -153,6 +174,15 @@ class _Tree:
     def _too_many(self, what: str, remedy: str) -> Failed:
         message = f"{what} do not fit one prompt of at most {self.most_tokens} tokens (estimated): {remedy}"
         return Failed(CallError("too_many_rows", message, sent=False))
+
+
+def _first_parts(count: int) -> list[int]:
+    """How many of `count` rows are in their first half, in the first half of that, and so on, from few to many."""
+    counts: list[int] = []
+    while count > _FEW_ROWS:
+        count //= 2
+        counts.append(count)
+    return counts[::-1]
 
 
 def _looks_like_a_prompt(value: Any) -> bool:

@@ -230,6 +230,54 @@ def test_one_item_that_fits_no_prompt_is_named_before_any_call():
     assert provider.requests == []
 
 
+def splitting(prompt: Any, most: int):
+    """A global with a merge function, and how many items each of its prompts was built of."""
+    dag, provider = make_dag(answered(lambda prompt: {"value": len(prompt.split())}))
+    built: list[int] = []
+
+    def built_of(items):
+        built.append(len(items))
+        return prompt(items)
+
+    options = {"scope": "global", "output": int, "max_prompt_tokens": most}
+    dag.dimension(built_of, name="counted", **options).merge(lambda parts: sum(parts))
+    return dag, provider, built
+
+
+def ids(items: Any) -> str:
+    return "\n".join(item.id for item in items)
+
+
+def test_the_prompt_of_rows_that_are_far_too_many_is_never_built():
+    """beam-53."""
+    dag, provider, built = splitting(ids, most=80)
+    rows = [row(f"{n:04}") for n in range(3_000)]
+    assert evaluated(dag, "counted", rows).data == 3_000
+    assert max(built) <= 2 * 64
+    assert sum(built) < 6 * 3_000
+    asked = [prompt_of(request) for request in provider.requests]
+    assert {len(prompt.split()) for prompt in asked} == {46, 47}  # halves of halves, as long as they did not fit
+    assert "\n".join(asked) == ids([one.item for one in rows])
+
+
+def test_many_rows_that_fit_are_one_call_though_they_have_a_merge_function():
+    dag, provider, built = splitting(ids, most=10_000)
+    assert evaluated(dag, "counted", [row(f"{n:04}") for n in range(3_000)]).data == 3_000
+    assert len(provider.requests) == 1
+    assert sum(built) <= 2 * 3_000
+
+
+def test_a_prompt_function_that_raises_about_few_rows_is_asked_about_all():
+    def prompt(items):
+        if len(items) < 100:
+            raise ValueError("too few")
+        return ids(items)
+
+    dag, provider, _ = splitting(prompt, most=10_000)
+    assert evaluated(dag, "counted", [row(f"{n:04}") for n in range(200)]).data == 200
+    assert len(provider.requests) == 1
+
+
 def test_a_prompt_that_is_none_for_one_chunk_fails_before_any_call():
     dag, provider = make_dag(["[1]"])
     dag.dimension(
