@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.dag import Dag
-from beam_llmdag.errors import CallError, GraphError, InputError, LLMDagError, StrictModeError
+from beam_llmdag.errors import (
+    CallError,
+    FetchError,
+    GraphError,
+    InputError,
+    LLMDagError,
+    SharedLimitsError,
+    StoreError,
+    StrictModeError,
+)
 from beam_llmdag.graph.dimension import Dimension, Regroup
 from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.providers.prices import Price
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.run.missing import Missing
+from beam_llmdag.run.report import Report
 from beam_llmdag.usage import Usage
 
 if TYPE_CHECKING:
+    from beam_llmdag.beam.io.bigquery.write import WriteBigQueryResults
     from beam_llmdag.beam.io.read import ReadItems
+    from beam_llmdag.beam.io.results import WriteResults
     from beam_llmdag.beam.llm_dag import LLMDag, Results
-    from beam_llmdag.run.report import Report
+    from beam_llmdag.beam.summarise import Summarise
     from beam_llmdag.yaml.load import load_dag
 
 __all__ = [
@@ -32,6 +44,7 @@ __all__ = [
     "Dag",
     "Dimension",
     "Failure",
+    "FetchError",
     "GraphError",
     "Image",
     "InputError",
@@ -49,8 +62,13 @@ __all__ = [
     "Results",
     "RetryPolicy",
     "Row",
+    "SharedLimitsError",
+    "StoreError",
     "StrictModeError",
+    "Summarise",
     "Usage",
+    "WriteBigQueryResults",
+    "WriteResults",
     "load_dag",
 ]
 
@@ -58,7 +76,9 @@ _LAZY = {
     "LLMDag": "beam_llmdag.beam.llm_dag",
     "Results": "beam_llmdag.beam.llm_dag",
     "ReadItems": "beam_llmdag.beam.io.read",
-    "Report": "beam_llmdag.run.report",
+    "Summarise": "beam_llmdag.beam.summarise",
+    "WriteBigQueryResults": "beam_llmdag.beam.io.bigquery.write",
+    "WriteResults": "beam_llmdag.beam.io.results",
     "load_dag": "beam_llmdag.yaml.load",
 }
 

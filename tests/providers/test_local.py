@@ -11,10 +11,10 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import CallError, FetchError
 from beam_llmdag.model import Answer, Image, Message, Model, Request
 from beam_llmdag.providers.base import Provider
-from beam_llmdag.providers.gguf import FetchError, fetch_default_model
+from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.providers.local import LocalProvider
 
 Ask = Callable[..., Answer]

@@ -10,8 +10,9 @@ import pytest
 from helpers.calls import make_caller
 from helpers.dags import make_dag, prompt_of, row
 
-from beam_llmdag.calls.store.answers import AnswerStore, Asked, Found, Payer, StoreError
+from beam_llmdag.calls.store.answers import AnswerStore, Asked, Found, Payer
 from beam_llmdag.dag import Dag
+from beam_llmdag.errors import StoreError
 from beam_llmdag.graph.plan import make_plan
 from beam_llmdag.model import Request
 from beam_llmdag.records.result import Attempt, Row

@@ -12,7 +12,8 @@ from string import Template
 from urllib.parse import urlsplit
 
 from beam_llmdag.calls.limits.bucket import per_minute
-from beam_llmdag.calls.limits.shared import Claim, SharedLimitsError, UnreachableError
+from beam_llmdag.calls.limits.shared import Claim, UnreachableError
+from beam_llmdag.errors import SharedLimitsError
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis

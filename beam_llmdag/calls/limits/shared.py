@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from beam_llmdag.errors import LLMDagError
-
-__all__ = ["Claim", "SharedLimits", "SharedLimitsError", "UnreachableError"]
-
-
-class SharedLimitsError(LLMDagError):
-    """The place where limits are counted has not answered even once, or refuses to: the configuration is wrong."""
+__all__ = ["Claim", "SharedLimits", "UnreachableError"]
 
 
 class UnreachableError(Exception):

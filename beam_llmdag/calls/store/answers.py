@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from beam_llmdag.errors import LLMDagError
 from beam_llmdag.model import Image, Message, Request
 from beam_llmdag.outputs.json_data import clean_json
 from beam_llmdag.records.result import Attempt
@@ -22,19 +21,11 @@ __all__ = [
     "Asked",
     "Found",
     "Payer",
-    "StoreError",
     "StoredAnswer",
     "answer_key",
     "own_key",
     "part_digests",
 ]
-
-
-class StoreError(LLMDagError, RuntimeError):
-    """A store that cannot be read or written. The message names its place and the remedy.
-
-    It ends the run: to go on without the store would pay for answers and lose them.
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from beam_llmdag.calls.store.answers import Asked, Found, Payer, StoredAnswer, StoreError
+from beam_llmdag.calls.store.answers import Asked, Found, Payer, StoredAnswer
 from beam_llmdag.calls.store.sqlite_file import open_file, store_error
-from beam_llmdag.errors import ERROR_CLASSES
+from beam_llmdag.errors import ERROR_CLASSES, StoreError
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.text import clean_text
 from beam_llmdag.usage import TOKEN_KINDS, Usage

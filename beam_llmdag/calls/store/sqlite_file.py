@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from beam_llmdag.calls.store.answers import StoreError
+from beam_llmdag.errors import StoreError
 from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = ["open_file", "store_error", "with_file"]

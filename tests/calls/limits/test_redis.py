@@ -18,8 +18,9 @@ from helpers.calls import GOOD, ask, make_caller, question
 from beam_llmdag import Dag, GraphError, LLMDag
 from beam_llmdag.calls.limits import Gate, Limits
 from beam_llmdag.calls.limits.redis import RedisLimits
-from beam_llmdag.calls.limits.shared import Claim, SharedLimitsError, UnreachableError
+from beam_llmdag.calls.limits.shared import Claim, UnreachableError
 from beam_llmdag.clock import SystemClock
+from beam_llmdag.errors import SharedLimitsError
 from beam_llmdag.model import Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 from beam_llmdag.usage import Usage

@@ -10,9 +10,10 @@ import pytest
 from helpers import put_answers
 from helpers.put_answers import PAID, PAYER, enter
 
-from beam_llmdag.calls.store.answers import StoredAnswer, StoreError
+from beam_llmdag.calls.store.answers import StoredAnswer
 from beam_llmdag.calls.store.ledger import LedgerTotal, clear_store, read_totals
 from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.errors import StoreError
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
 

@@ -9,9 +9,10 @@ from helpers.calls import GOOD, LABEL, classes, eventually, failed, make_caller,
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag.calls.caller import Question
-from beam_llmdag.calls.store.answers import Found, StoreError
+from beam_llmdag.calls.store.answers import Found
 from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.errors import StoreError
 from beam_llmdag.model import Answer, Image, Message, Model
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.testing import ScriptedProvider
