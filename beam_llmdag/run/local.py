@@ -122,7 +122,13 @@ class LocalRun:
         with ProgressLine(self._progress.line, progress):
             async with self._aentered() as (worker, caller):
                 work = self._engine(caller, self._collected).run(_at_hand(known))
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, worker.calls.loop))
+                ended = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, worker.calls.loop))
+                try:
+                    while not (await asyncio.wait([ended], timeout=_DEAF_SECONDS))[0]:
+                        worker.calls.check()
+                    ended.result()  # raises what ended it
+                finally:
+                    ended.cancel()
         return self.report()
 
     def stream(self, items: Any) -> Iterator[Streamed]:
@@ -139,7 +145,8 @@ class LocalRun:
                 flight.submit(None, box.filled(self._engine(caller, box).run(self._items(feed))))
                 feed.read(records_of(items, self._given.id_field))
                 while not box.outbox.ended:
-                    some.wait(_DEAF_SECONDS)
+                    if not some.wait(_DEAF_SECONDS):
+                        worker.calls.check()
                     some.clear()
                     yield from box.outbox.take()
             finally:
@@ -163,7 +170,11 @@ class LocalRun:
                 feed.read(records_of(items, self._given.id_field))
             try:
                 while not box.outbox.ended:
-                    await some.wait()
+                    try:
+                        async with asyncio.timeout(_DEAF_SECONDS):
+                            await some.wait()
+                    except TimeoutError:
+                        worker.calls.check()
                     some.clear()
                     for made in box.outbox.take():
                         yield made
@@ -241,6 +252,8 @@ class _Stream:
         """Does the work whose results go here, and says when no more will come."""
         try:
             await work
+        except GeneratorExit:  # the loop is gone, and nobody reads
+            raise
         except BaseException as error:  # raised where the stream is read
             self.outbox.close(error)
             if not isinstance(error, Exception):
