@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
@@ -32,6 +33,8 @@ _QUOTED_CHARACTERS = 100
 _LISTED_NAMES = 10
 _FIRST_FRAMES, _LAST_FRAMES = 5, 15  # of a traceback: what lies between is somebody's recursion
 _CAUSES = 3
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")  # where an object lies in memory: another one in every run
+_LONGEST_ADDRESS = 24
 _HERE = os.path.join(os.path.dirname(__file__), "")
 
 
@@ -89,7 +92,7 @@ def _read(say: Callable[[], str], longest: int) -> str:
         said = str.__str__(say())  # of a subclass, whose methods may be anything, a plain text
     except BaseException as second:  # noqa: BLE001 - the user's `__str__` and `__repr__` are code like any other
         return f"<its text cannot be read: {type(second).__name__}>"
-    return shortened(clean_text(said[: longest + 1]), longest)
+    return shortened(_ADDRESS.sub("at 0x…", clean_text(said[: longest + _LONGEST_ADDRESS])), longest)
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

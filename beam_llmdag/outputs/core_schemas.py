@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Node", "changed", "nodes"]
+__all__ = ["Node", "changed", "hides_values", "nodes"]
 
 Node = dict[str, Any]
 
@@ -46,6 +46,16 @@ def nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield node
     for inner in below:
         yield from nodes(inner)
+
+
+def hides_values(node: Mapping[str, Any]) -> bool:
+    """Whether values under `node` are written as asterisks, as pydantic does with its secrets."""
+    written_by = node.get("serialization", {}).get("function")
+    if written_by is not None:  # of what is below nothing else is written
+        return bool(written_by.__module__ == "pydantic.types" and "secret" in written_by.__name__)
+    below: list[Any] = []
+    changed(node, below.append)
+    return any(map(hides_values, below))
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:

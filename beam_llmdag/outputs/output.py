@@ -11,15 +11,16 @@ from types import GenericAlias
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, SchemaValidator, to_json
 
 from beam_llmdag.errors import CallError, GraphError
-from beam_llmdag.outputs.core_schemas import nodes
+from beam_llmdag.outputs.core_schemas import hides_values, nodes
 from beam_llmdag.outputs.decimals import decimals_as_text
 from beam_llmdag.outputs.json_data import check_data, clean_json
 from beam_llmdag.outputs.maps import has_maps, is_map, maps_from_pairs
 from beam_llmdag.outputs.rebuilding import Rebuilder
 from beam_llmdag.outputs.set_order import JsonSchemaInOrder, serializer_in_order
-from beam_llmdag.telling import shown, told, traceback_of
+from beam_llmdag.telling import shown, told, traceback_of, words_of
 from beam_llmdag.text import clean_text
 
 __all__ = ["Output"]
@@ -77,6 +78,11 @@ class Output:
     def is_text(self) -> bool:
         """Whether any text is an answer."""
         return self.schema is None
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether any JSON-like value may be part of an answer, rather than objects of classes that are declared."""
+        return self.declared is Any or isinstance(self.declared, Mapping)
 
     def listed(self) -> Output:
         """The output of several answers: a list of these."""
@@ -151,13 +157,15 @@ class Output:
             raise CallError("invalid_answer", _said(error)) from None
         except RecursionError:
             raise
+        except PydanticSerializationError as error:
+            raise CallError("invalid_answer", words_of(error)) from None
         except BaseException as error:  # a validator may raise anything, and pydantic lets most of it through
             raise CallError(
                 "user_function", f"a validator of the output raised {told(error)}", traceback=traceback_of(error)
             ) from error
 
     def _dumped(self, value: Any) -> Any:
-        return check_data(self._serializer.to_python(value, mode="json", by_alias=False))
+        return check_data(self._serializer.to_python(value, mode="json", by_alias=False, fallback=_known))
 
     def _from_json_schema(self, declared: Mapping[str, Any]) -> dict[str, Any]:
         import jsonschema  # slow, and few outputs are declared this way
@@ -188,16 +196,26 @@ class Output:
             self._adapter = TypeAdapter(declared)
             for node in nodes(self._adapter.core_schema):
                 self._has_decimals |= node["type"] == "decimal"
-                if isinstance(node.get("cls"), EnumType) and not len(node["cls"]):
-                    raise _no_members(node["cls"].__name__)
+                if isinstance(node.get("cls"), EnumType):
+                    _check_members(node["cls"], node)
+            if hides_values(self._adapter.core_schema):
+                raise _no_output(declared, "a secret is written as asterisks, and the answer would be lost; use str")
             self._rebuilder = Rebuilder(self._adapter.core_schema)
             self._serializer = serializer_in_order(self._adapter)
             self.data_schema = self._adapter.json_schema(
                 mode="serialization", by_alias=False, schema_generator=JsonSchemaInOrder
             )
             return self._adapter.json_schema(mode="validation", schema_generator=JsonSchemaInOrder)
-        except (PydanticUserError, TypeError, NameError) as error:  # NameError: of a forward reference to nothing
+        except (PydanticUserError, TypeError, NameError, AssertionError) as error:
+            # NameError: of a forward reference to nothing; AssertionError: of a Literal of nothing
             raise _no_output(declared, str(error).partition("\n")[0]) from None
+
+
+def _known(value: Any) -> Any:
+    """What pydantic knows in the place of a number or an array of numpy's, which have no class in common with it."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    raise PydanticSerializationError(f"a value of type {type(value).__qualname__} is not JSON-like")
 
 
 def _no_output(declared: Any, reason: str) -> GraphError:
@@ -255,6 +273,21 @@ def _check_enums(schema: Any) -> None:
     elif isinstance(schema, list):
         for value in schema:
             _check_enums(value)
+
+
+def _check_members(enum: Any, node: Any) -> None:
+    """Every member must be one that an answer can name: pydantic finds texts, numbers and null."""
+    if not len(enum):
+        raise _no_members(enum.__name__)
+    validator = SchemaValidator(node)
+    for member in enum:
+        try:
+            validator.validate_json(to_json(member.value))
+        except ValueError:  # ValidationError is one
+            raise GraphError(
+                f"the output has the enum {enum.__name__!r}, and no JSON value stands for its member {member.name!r}, "
+                f"which is {shown(member.value)}: no answer could name it; give it a text or a number"
+            ) from None
 
 
 def _no_members(name: str) -> GraphError:

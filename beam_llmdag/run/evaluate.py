@@ -5,7 +5,7 @@ No user function and no model can make these functions raise: whatever happens b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from beam_llmdag.records.result import Result
 from beam_llmdag.run.missing import missing_reason
 from beam_llmdag.run.sampling import sampled
 from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, dumped, guarded, own_item, typed, user_error
-from beam_llmdag.telling import quoted
+from beam_llmdag.telling import quoted, shown
 
 __all__ = [
     "Prompt",
@@ -201,8 +201,15 @@ def check_skip_if(dimension: Dimension, values: Values) -> None:
         Skipped: it says so.
         Failed: it raised.
     """
-    if dimension.skip_if is not None and call_user(dimension.skip_if, values, bool):  # bool() of an array raises
+    if dimension.skip_if is not None and call_user(dimension.skip_if, values, _truth):
         raise Skipped("its skip_if is true")
+
+
+def _truth(said: Any) -> bool:
+    """What `skip_if` says. bool() of an array raises; of a method that nobody called it would be true."""
+    if callable(said) or isinstance(said, (Awaitable, AsyncIterator, Iterator)):
+        raise user_error(f"skip_if returned {shown(said)}, which is always true; return what it says instead")
+    return bool(said)
 
 
 def _replacement(dimension: Dimension, values: Values, error: CallError) -> Any:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from typing import Any
 
 from beam_llmdag.calls.caller import Caller, Reply
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import CallError, InputError
 from beam_llmdag.graph.dimension import Dimension, Function, Step
+from beam_llmdag.records.plain import plain
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.chunks import reduced
 from beam_llmdag.run.evaluate import check_dependencies, check_skip_if, computed, concluded, models_of
-from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, own_item, typed
+from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, own_item, typed, user_error
 from beam_llmdag.telling import listed, quoted
 
 __all__ = [
@@ -164,9 +165,14 @@ def _answers(names: Sequence[str], row: Row, steps: Mapping[str, Step]) -> dict[
 
 
 def _group_name(named: Any) -> str:
-    if isinstance(named, Enum):
-        named = named.value
-    return NO_GROUP if named is None else str(named)
+    """The text of a group's name, the same in every run: sets have an order, and what is not data is refused."""
+    try:
+        name = plain(named, "what per returned")
+    except InputError as error:
+        raise user_error(str(error)) from None
+    if name is None:
+        return NO_GROUP
+    return json.dumps(name, ensure_ascii=False) if isinstance(name, (list, dict)) else str(name)
 
 
 def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping[str, Step]) -> None:

@@ -114,7 +114,7 @@ def _new_item(new_id: str, value: Any, sources: Mapping[str, Item]) -> Item:
         raise user_error(
             f"the new item {quoted(new_id)} needs a list of source ids or an Item, not {kind}: {shown(value)}"
         )
-    ids = tuple(dict.fromkeys(_id_text(source_id) for source_id in value))
+    ids = tuple(dict.fromkeys(_ids_of(value)))
     contents = [sources[source_id].content for source_id in ids if source_id in sources]
     if any(isinstance(content, bytes) for content in contents):
         raise user_error(f"the new item {quoted(new_id)} would join contents that are bytes: return Items instead")
@@ -127,7 +127,7 @@ def _at_the_door(item: Item) -> Item:
     Raises:
         Failed: it holds what no item can.
     """
-    source_ids = tuple(_id_text(source_id) for source_id in item.source_ids)
+    source_ids = tuple(_ids_of(item.source_ids))
     try:
         converted = item_from(replace(item, source_ids=()), where=f"new item {quoted(item.id)}")
         return replace(converted, source_ids=source_ids)
@@ -135,8 +135,16 @@ def _at_the_door(item: Item) -> Item:
         raise user_error(str(error)) from None
 
 
+def _ids_of(sources: Iterable[Any]) -> list[str]:
+    """Ids in the order in which they were given; those of a set, which has none, sorted."""
+    ids = [_id_text(source) for source in sources]
+    return sorted(ids) if isinstance(sources, (set, frozenset)) else ids
+
+
 def _id_text(value: Any) -> str:
-    """An id as a model or a user wrote it; one that can be no id stays a text, and so is reported."""
+    """An id as a model or a user wrote it, or of an item; one that can be no id stays a text, and so is reported."""
+    if isinstance(value, Item):
+        value = value.id
     try:
         return id_text(value, where="id")
     except InputError:

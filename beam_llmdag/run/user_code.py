@@ -10,10 +10,11 @@ from traceback import walk_tb
 from types import CodeType
 from typing import Any, TypeVar
 
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import CallError, InputError
 from beam_llmdag.graph.dimension import Dimension, Function, Step
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.records.item import Item
+from beam_llmdag.records.plain import plain
 from beam_llmdag.records.result import Result
 from beam_llmdag.run.missing import Missing, allows_null, missing_reason
 from beam_llmdag.telling import shortened, told, traceback_of
@@ -123,7 +124,9 @@ def dumped(output: Output, value: Any, what: str) -> Any:
 
     def dump() -> Any:
         try:
-            return output.dump(value)
+            return output.dump(plain(value, what) if output.is_untyped else value)
+        except InputError as error:
+            raise user_error(str(error)) from None
         except CallError as error:
             raise user_error(f"{what} does not fit the output: {error.message}") from None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
 from apache_beam.testing import test_stream
@@ -220,3 +222,34 @@ def test_a_wrong_one_is_refused_before_any_call(declare: Any, told: str) -> None
 
     with pytest.raises(GraphError, match=told):
         build()
+
+
+@pytest.mark.parametrize(
+    ("output", "made", "data"),
+    [
+        (Any, {"mean": np.float64(1.5), "n": np.int64(3)}, {"mean": 1.5, "n": 3}),
+        (dict, {"mean": np.float32(1.5), "all": np.array([1, 2])}, {"mean": 1.5, "all": [1, 2]}),
+        ({"type": "object"}, {"n": np.int64(3)}, {"n": 3}),
+        (Any, Mood(label="good"), {"label": "good"}),
+        (Any, {"when": date(2025, 1, 2), "price": Decimal("1.10")}, {"when": "2025-01-02", "price": "1.10"}),
+    ],
+)
+def test_numbers_of_numpy_are_numbers_and_what_has_a_type_is_plain(output: Any, made: Any, data: Any) -> None:
+    dag, _ = make_dag(["never"])
+    dag.compute(lambda item: made, name="found", output=output)
+    assert dag.run(ITEMS, store=False, progress=False).items[0].results["found"].data == data
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({1: "a", "1": "b"}, "what it returned: two keys are '1' as text"),
+        ({"a": {"f": object()}}, "what it returned.a.f: a value of type builtins.object is not JSON-like"),
+    ],
+)
+def test_what_no_json_can_hold_is_told_and_nothing_is_lost(made: Any, told: str) -> None:
+    dag, _ = make_dag(["never"])
+    dag.compute(lambda item: made, name="found")
+    result = dag.run(ITEMS, store=False, progress=False).items[0].results["found"]
+    assert (result.status, result.error_class) == ("failed", "user_function")
+    assert told in str(result.message)

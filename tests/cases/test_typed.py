@@ -25,6 +25,8 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     RootModel,
+    Secret,
+    SecretStr,
     TypeAdapter,
     WrapValidator,
     computed_field,
@@ -459,3 +461,45 @@ def test_the_adapter_of_a_class_is_left_as_it_was() -> None:
     """Kind of beam-41."""
     Output(Score).rebuild({"percent": 1.0})
     assert TypeAdapter(Score).validate_python({"percent": 0.5}).percent == 50.0
+
+
+@pytest.mark.parametrize("value", [(1, 2), date(2024, 1, 1), Decimal("1.5"), b"x"])
+def test_an_enum_with_a_member_that_no_json_value_names_is_an_error_when_it_is_declared(value: Any) -> None:
+    """Kind of schema-46: every answer that names the member would be invalid."""
+    odd = enum.Enum("Size", {"SMALL": "small", "ODD": value})  # type: ignore[misc]
+    dag = Dag("case", model="anthropic:claude-haiku-4-5")
+    with pytest.raises(GraphError, match=r"dimension 'analyze': .* enum 'Size', and no JSON value .* 'ODD'"):
+        dag.dimension(lambda item: item.content, name="analyze", output=list[odd])  # type: ignore[valid-type]
+
+
+def test_a_literal_of_nothing_is_an_error_when_it_is_declared() -> None:
+    """Kind of schema-46."""
+    dag = Dag("case", model="anthropic:claude-haiku-4-5")
+    with pytest.raises(GraphError, match=r"dimension 'analyze'.*cannot be empty"):
+        dag.dimension(lambda item: item.content, name="analyze", output=Literal[()])
+
+
+class Account(BaseModel):
+    password: SecretStr
+
+
+class Told(BaseModel):
+    password: SecretStr
+
+    @field_serializer("password")
+    def in_clear(self, value: SecretStr) -> str:
+        return value.get_secret_value()
+
+
+@pytest.mark.parametrize("declared", [Account, list[Account], SecretStr, Secret[int]])
+def test_a_secret_whose_value_would_be_lost_is_an_error_when_it_is_declared(declared: Any) -> None:
+    """Kind of schema-41: the next dimension would see ten asterisks."""
+    with pytest.raises(GraphError, match="a secret is written as asterisks, and the answer would be lost; use str"):
+        Output(declared)
+
+
+def test_a_secret_that_is_written_in_clear_is_an_answer() -> None:
+    """Kind of schema-41."""
+    output = Output(Told)
+    assert output.load({"password": "hush"}) == {"password": "hush"}
+    assert output.rebuild({"password": "hush"}).password.get_secret_value() == "hush"

@@ -439,3 +439,94 @@ class Tree(BaseModel):
 def test_an_output_knows_whether_null_is_an_answer(output: Any, expected: bool) -> None:
     """Case user-code-54."""
     assert allows_null(None if output is str else Output(output).data_schema) is expected
+
+
+class Spam(BaseModel):
+    spam: bool
+
+    def is_spam(self) -> bool:
+        return self.spam
+
+
+async def later() -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("skip_if", "kind"),
+    [
+        (lambda analyze: analyze.is_spam, "bound method"),
+        (lambda analyze: (True for _ in ()), "generator"),
+        (lambda analyze: later(), "coroutine"),
+        (lambda analyze: Spam, "Spam"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_what_is_always_true_skips_nothing(skip_if: Callable[..., Any], kind: str) -> None:
+    """Kind of user-code-51: a method that nobody called would skip every item, and nobody would know."""
+    dag, _ = make_dag(answered(lambda _prompt: {"spam": False}))
+    dag.dimension(lambda item: "Q", name="analyze", output=Spam)
+    dag.dimension(lambda item: "R", name="reply", skip_if=skip_if)
+    reply = walked(dag, ITEMS[0])["k1"]["reply"]
+    assert (reply.status, reply.error_class) == ("failed", "user_function")
+    assert "skip_if returned" in str(reply.message)
+    assert kind in str(reply.message)
+
+
+def in_groups(per: Callable[[Item], Any]) -> list[Result]:
+    """The results of a global over groups that `per` names."""
+    dag, _ = make_dag(["x"])
+    dag.dimension(lambda items: f"{len(items)}", name="digest", scope="global", per=per)
+    return dag.run(ITEMS, store=False, progress=False).globals
+
+
+@pytest.mark.parametrize(
+    ("named", "group"),
+    [
+        ({"b", "a", "c"}, '["a", "b", "c"]'),
+        (("a", 1), '["a", 1]'),
+        (Spam(spam=True), '{"spam": true}'),
+        ("half \ud83d", "half �"),
+        (1, "1"),
+        (True, "True"),
+    ],
+)
+def test_a_group_has_the_same_name_in_every_run(named: Any, group: str) -> None:
+    """Kind of user-code-51: a set has another order in every process, and half an emoji fits no file."""
+    assert [result.item_id for result in in_groups(lambda item: named)] == [group]
+
+
+def test_a_gap_names_no_group() -> None:
+    """Kind of inputs-06: what is missing in a frame is NaN."""
+    assert [(result.item_id, result.status) for result in in_groups(lambda item: float("nan"))] == [("", "skipped")]
+
+
+@pytest.mark.parametrize("named", [object(), str.upper, (letter for letter in "a")])
+def test_what_is_no_data_names_no_group(named: Any) -> None:
+    """Kind of user-code-51: its text has an address, which is another one for every item and run."""
+    (result,) = in_groups(lambda item: named)
+    assert (result.item_id, result.error_class) == ("", "user_function")
+    assert "what per returned: a value of type" in str(result.message)
+
+
+def test_a_message_holds_no_address() -> None:
+    """Kind of locale-01: failures are the same bytes in every run."""
+    dag, _ = make_dag(["x"])
+    dag.dimension(lambda item: object(), name="analyze")
+    assert "<object object at 0x…>" in str(walked(dag, ITEMS[0])["k1"]["analyze"].message)
+
+
+def regrouped(make: Callable[[list[Item]], Any]) -> list[Item]:
+    """The new items that a regroup makes."""
+    dag, _ = make_dag(["x"])
+    dag.compute(lambda items: len(items), name="count", scope="global")
+    regroup = dag.regroup(lambda items, count: make(items), name="groups")
+    dag.dimension(lambda item: "Q", name="analyze", over=regroup)
+    return [row.item for row in dag.run(ITEMS, store=False, progress=False).regrouped["groups"]]
+
+
+def test_a_regroup_sorts_the_ids_of_a_set_and_knows_items_by_their_id() -> None:
+    """Kind of schema-51: the content of the new item, and so the key of its answer, would follow the hash seed."""
+    ids = ("k1", "k2", "k3")
+    assert [item.source_ids for item in regrouped(lambda items: {"all": {"k3", "k1", "k2"}})] == [ids]
+    assert [item.source_ids for item in regrouped(lambda items: {"all": items})] == [ids]
