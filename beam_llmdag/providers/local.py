@@ -22,6 +22,8 @@ __all__ = ["LocalProvider"]
 _SLOTS = 4  # measured on 2 cores: 1.9 requests/s with one slot, 3.0 with 4, 3.4 with 8
 _TOKENS_PER_SLOT = 2048  # prompt and answer
 _DEFAULT_MAX_TOKENS = 1024  # a small model that does not find an end should not fill its context
+_DEFAULT_TEMPERATURE = 0.0
+_SEED = 1
 
 
 class LocalProvider:
@@ -29,7 +31,8 @@ class LocalProvider:
 
     llama.cpp is asked over its own listener on the loopback interface, with a random key: that way a cancelled call
     closes its connection and so stops the generation. The model is loaded by the first call. Its grammar enforces the
-    output schema; descriptions in it are not shown to the model.
+    output schema; descriptions in it are not shown to the model. It says the same again when it is asked the same: the
+    temperature is 0 unless one is given, and the seed is fixed, another one for each sample.
 
     Args:
         model: for its name. `base_url` and `api_key_env` do not matter.
@@ -66,8 +69,7 @@ class LocalProvider:
         if any(isinstance(part, Image) for message in request.messages for part in message.parts()):
             raise CallError("bad_request", "local models see no images", sent=False)
         chat = await self._loaded()
-        model = replace(request.model, max_tokens=request.model.max_tokens or _DEFAULT_MAX_TOKENS)
-        return await chat.answer(replace(request, model=model))
+        return await chat.answer(_with_defaults(request))
 
     async def aclose(self) -> None:
         """Closes the connections and frees the model."""
@@ -84,6 +86,18 @@ class LocalProvider:
                 address = replace(self._model, base_url=f"{self._server.listening_address}/v1")
                 self._chat = OpenAIChatProvider(address, key=self._key)
             return self._chat
+
+
+def _with_defaults(request: Request) -> Request:
+    """The request with what the user left open, so that the same request has the same answer in every run."""
+    given = request.model
+    model = replace(
+        given,
+        max_tokens=given.max_tokens or _DEFAULT_MAX_TOKENS,
+        temperature=_DEFAULT_TEMPERATURE if given.temperature is None else given.temperature,
+        extra_body={"seed": _SEED + request.sample, **given.extra_body},
+    )
+    return replace(request, model=model)
 
 
 def _existing(name: str) -> Path:

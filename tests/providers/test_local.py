@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -116,6 +117,17 @@ def test_a_prompt_beyond_the_context_is_too_long(ask):
     with pytest.raises(CallError) as caught:
         ask("word " * 3000)
     assert caught.value.error_class == "too_long"
+
+
+def test_the_same_question_has_the_same_answer(ask):
+    first, second = (ask("Invent a name for a cat and tell its story.", max_tokens=40) for _ in range(2))
+    assert first.text == second.text
+
+
+def test_samples_have_seeds_of_their_own_and_each_the_same_answer_again(ask, provider):
+    asked = request(provider, "Invent a name for a cat and tell its story.", max_tokens=40, temperature=1.5)
+    texts = [ask(provider.answer(replace(asked, sample=sample))).text for sample in (0, 1, 0)]
+    assert texts[0] == texts[2] != texts[1]
 
 
 def test_images_are_refused_before_anything_is_sent(ask, provider):
