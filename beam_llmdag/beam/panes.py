@@ -54,8 +54,9 @@ class AnswerPanes(beam.PTransform[Any, Any]):
 
     def __init__(self, config: RunConfig, plan: Plan, most_in_flight: int) -> None:
         super().__init__()
-        self._fn = _PaneFn(config, plan, most_in_flight)
+        self._config = config
         self._plan = plan
+        self._most_in_flight = most_in_flight
 
     def expand(self, rows: PCollection[Any]) -> Any:
         windowing = rows.windowing
@@ -68,11 +69,11 @@ class AnswerPanes(beam.PTransform[Any, Any]):
         keyed = keyed | "Each row once" >> Rewindowed(_Same(), gathered).with_output_types(tuple[bytes, Placed])
         grouped = keyed | "Gather" >> beam.GroupByKey()
         if windowing.accumulation_mode == AccumulationMode.ACCUMULATING and not fires_once(windowing, bounded=False):
-            panes = grouped | "Rows so far" >> Accumulated(windowing)
+            panes, fn = grouped | "Rows so far" >> Accumulated(windowing), _PaneFn
         else:
-            panes = grouped | "Rows" >> beam.Map(_as_pane).with_output_types(PanedRows)
+            panes, fn = grouped, _NewRowsFn
         regroups = {name: Row for name in self._plan.leaves if name is not None}
-        answer = Rewindowed(self._fn, windowing)
+        answer = Rewindowed(fn(self._config, self._plan, self._most_in_flight), windowing)
         answer = answer.with_output_types(Row, **{GLOBALS: Result, AGAIN: Row, **regroups})
         return panes | "Answer" >> answer.with_outputs(GLOBALS, AGAIN, *regroups, main="rows")
 
@@ -90,10 +91,6 @@ class _KeyOfWindow(beam.DoFn):
 class _Same(beam.DoFn):
     def process(self, element: Any) -> Iterator[Any]:
         yield element
-
-
-def _as_pane(grouped: tuple[bytes, Iterable[Placed]]) -> PanedRows:
-    return 0, list(grouped[1])
 
 
 class _Part(NamedTuple):
@@ -121,8 +118,13 @@ class _PaneFn(CallFn):
         super().__init__(config, tuple(name for name in config.graph.dimensions if name not in done), most_in_flight)
         self._plan = plan
 
-    def start(self, flight: InFlight[WindowedValue, Any], element: PanedRows, place: WindowedValue, _: Sides) -> None:
-        old, rows = element
+    def pane(self, element: Any) -> PanedRows:
+        """The rows of an element. Called on the bundle's thread: a runner may let no other iterate."""
+        rows: PanedRows = element
+        return rows
+
+    def start(self, flight: InFlight[WindowedValue, Any], element: Any, place: WindowedValue, _: Sides) -> None:
+        old, rows = self.pane(element)
         walk = PaneWalk(self._plan, self._config.graph.steps, self._caller, [row for _, row in rows])
         [window] = place.windows  # of a grouping
         end = WindowedValue(None, window.max_timestamp(), place.windows, place.pane_info)
@@ -149,6 +151,13 @@ class _PaneFn(CallFn):
                 stop_if_strict(self._config, value)
             windowed = place.with_value(value)
             yield windowed if made.tag is None else pvalue.TaggedOutput(made.tag, windowed)
+
+
+class _NewRowsFn(_PaneFn):
+    """As `_PaneFn`, of rows as they are grouped, which are all new: nothing before hands on a list of them."""
+
+    def pane(self, element: Any) -> PanedRows:
+        return 0, list(element[1])
 
 
 async def _answered(walk: PaneWalk, barrier: str) -> _Part:

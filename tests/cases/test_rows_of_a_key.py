@@ -7,8 +7,12 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.coders import registry
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
+from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.testing import test_stream
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from helpers.dags import answered, make_dag, prompt_of
 
 from beam_llmdag import Dag, Item, LLMDag
@@ -120,3 +124,24 @@ def test_prompts_about_the_rows_of_a_key_are_the_same_in_both_plans_and_each_tim
         run(dag, list(shops(FEW)), plan=plan)
         asked.append(sorted(prompt_of(request) for request in provider.requests))
     assert asked[1:] == asked[:1] * 2
+
+
+def rows_of_a_pane(count: int) -> Outcome:
+    """Runs a plain global over one window of a stream."""
+    dag, _ = counting_dag()
+    outcome = Outcome()
+    pipeline = beam.Pipeline(runner=BundleBasedDirectRunner(), options=PipelineOptions(["--streaming"]))
+    elements = [TimestampedValue(item, 1) for item in shops(count)]
+    stream = test_stream.TestStream().add_elements(elements).advance_watermark_to_infinity()
+    results = pipeline | stream | beam.WindowInto(FixedWindows(10)) | LLMDag(dag)
+    outcome.largest.watch(pipeline)
+    results.globals | "Keep" >> beam.Map(outcome.keep)
+    pipeline.run().wait_until_finish()
+    return outcome
+
+
+def test_no_element_grows_with_the_rows_of_a_pane() -> None:
+    """beam-53, in unbounded input whose panes discard."""
+    few, many = rows_of_a_pane(30), rows_of_a_pane(300)
+    assert many.answers["overview", "north"] == 300
+    assert len(CONTENT) < many.largest.rows <= few.largest.rows
