@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_llmdag.calls.limits.breaker import Verdict
-from beam_llmdag.calls.limits.budget import Budget
-from beam_llmdag.calls.prompt import estimated_tokens, readable
+from beam_llmdag.calls.prompt import readable
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError
 from beam_llmdag.model import Answer, Request
@@ -30,7 +29,6 @@ _log = logging.getLogger(__name__)
 _LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
 _LONGEST_PROMPT = 20_000  # and of a prompt
 _NOTHING = Usage()
-_FIRST_OUTPUT_TOKENS = 256.0  # of an answer of unknown length, before the length of one is known
 _GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
 
 
@@ -58,17 +56,14 @@ class Outcomes:
 
     Args:
         prices: what calls cost.
-        budget: what they may cost.
         clock: time.
         keep_prompts: whether attempts say what was asked.
     """
 
-    def __init__(self, *, prices: PriceTable, budget: Budget, clock: Clock, keep_prompts: bool) -> None:
+    def __init__(self, prices: PriceTable, clock: Clock, *, keep_prompts: bool) -> None:
         self._prices = prices
-        self._budget = budget
         self._clock = clock
         self._keep_prompts = keep_prompts
-        self._output_tokens = _OutputTokens()
 
     def of(
         self,
@@ -115,9 +110,6 @@ class Outcomes:
         usage = usage if isinstance(usage, Usage) and usage.is_possible else None
         request_id = name_text(answer.request_id if answer is not None else error and error.request_id)
         cost = self._prices.cost(model.spec, usage, at=self._clock.now())
-        self._budget.spend(self._assumed_cost(request) if cost is None else cost)
-        if usage is not None and answer is not None:
-            self._output_tokens.add(usage.output_tokens)
         prompt = None
         if self._keep_prompts:
             prompt = _kept(readable(request.messages, request.system), _LONGEST_PROMPT, provider)
@@ -145,31 +137,6 @@ class Outcomes:
             latency_seconds=took,
             waited_seconds=waited,
         )
-
-    def _assumed_cost(self, request: Request) -> int:
-        """Nano-dollars by which a call of unknown cost is counted against the budget, and nowhere else."""
-        most = request.model.max_tokens
-        output_tokens = self._output_tokens.mean if most is None else min(most, self._output_tokens.mean)
-        usage = Usage(
-            input_tokens=estimated_tokens(request.messages, request.system), output_tokens=round(output_tokens)
-        )
-        return self._prices.cost(request.model.spec, usage, at=self._clock.now()) or 0
-
-
-@dataclass(slots=True)
-class _OutputTokens:
-    """How long the answers are whose length is known."""
-
-    answers: int = 0
-    tokens: int = 0
-
-    def add(self, tokens: int) -> None:
-        self.answers += 1
-        self.tokens += tokens
-
-    @property
-    def mean(self) -> float:
-        return self.tokens / self.answers if self.answers else _FIRST_OUTPUT_TOKENS
 
 
 _CLOSED = ("}", "]", '"', "```", "~~~")  # how JSON ends that is whole

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from beam_llmdag.calls.attempt import Outcome, Outcomes, checked
 from beam_llmdag.calls.clients import Clients, Target
+from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.lane import DirectLane, Lane, Patience, Permit
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import Budget
@@ -122,9 +123,13 @@ class Caller:
     ) -> None:
         gate = partial(limits.gate, workers=workers, clock=clock, shared=shared)
         self._clients = Clients(providers, clock, gate)
-        budget = budget or Budget(None)
-        outcomes = Outcomes(prices=prices, budget=budget, clock=clock, keep_prompts=keep_prompts)
-        self._lane: Lane = DirectLane(outcomes=outcomes, budget=budget, retry=retry, clock=clock)
+        self._lane: Lane = DirectLane(
+            outcomes=Outcomes(prices, clock, keep_prompts=keep_prompts),
+            estimates=Estimates(prices, clock),
+            budget=budget,
+            retry=retry,
+            clock=clock,
+        )
         self._store = store
         self._retry = retry
         self._clock = clock

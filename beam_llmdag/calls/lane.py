@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
 from beam_llmdag.calls.attempt import Outcome, Outcomes, fault, key_of, unsent
 from beam_llmdag.calls.clients import Target
+from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.limits import Ticket
 from beam_llmdag.calls.limits.breaker import Breaker
 from beam_llmdag.calls.limits.budget import Budget
@@ -79,15 +81,19 @@ class DirectLane:
 
     Args:
         outcomes: what is made of answers.
-        budget: what calls may cost.
+        estimates: what calls may cost.
+        budget: money for them; None for no limit.
         retry: how long a vendor that asks to wait is waited for.
         clock: time.
     """
 
-    def __init__(self, *, outcomes: Outcomes, budget: Budget, retry: RetryPolicy, clock: Clock) -> None:
+    def __init__(
+        self, *, outcomes: Outcomes, estimates: Estimates, budget: Budget | None, retry: RetryPolicy, clock: Clock
+    ) -> None:
         self.outcomes = outcomes
         self.clock = clock
         self.breaker = Breaker(clock)
+        self._estimates = estimates
         self._budget = budget
         self._retry = retry
         self._timeouts = Timeouts()
@@ -96,13 +102,45 @@ class DirectLane:
         """See `Lane`."""
         return _DirectPermit(self, request, target)
 
-    async def refusal(self, request: Request) -> Outcome | None:
-        """What stands for a call if it is not to be made; if it is, the breaker must hear of it."""
-        spec = request.model.spec
-        if (spent := self._budget.check()) is not None:
-            return Outcome(unsent(spec, spent), error=spent)
-        verdict = await self.breaker.admit(request.model)
-        return None if verdict is None else Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict)
+    async def admit(self, request: Request) -> tuple[Outcome | None, int]:
+        """What stands for a call if it is not to be made; else None, and `forget` or `learn` must follow.
+
+        Returns:
+            That, and the nano-dollars that were set aside for the call.
+        """
+        spec, budget, reserved = request.model.spec, self._budget, 0
+        if budget is not None:
+            taken = await budget.reserve(partial(self._estimates.nano_usd, request))
+            if isinstance(taken, CallError):
+                return Outcome(unsent(spec, taken), error=taken), 0
+            reserved = taken
+        try:
+            verdict = await self.breaker.admit(request.model)
+        except BaseException:
+            self._settle(reserved, 0)
+            raise
+        if verdict is None:
+            return None, reserved
+        self._settle(reserved, 0)
+        return Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict), 0
+
+    def forget(self, request: Request, reserved: int, cost: int | None) -> None:
+        """A call was given up: nobody knows what would have come of it."""
+        self.breaker.forget(request.model)
+        self._settle(reserved, cost)
+
+    def learn(
+        self, request: Request, said: Answer | CallError, attempt: Attempt, sent_at: float, reserved: int
+    ) -> None:
+        """A call has ended."""
+        self.breaker.learn(request.model, said if isinstance(said, CallError) else None, sent_at)
+        self._settle(reserved, attempt.cost_nano_usd)
+        if isinstance(said, Answer):
+            self._estimates.learn(attempt.usage)
+
+    def _settle(self, reserved: int, cost: int | None) -> None:
+        if self._budget is not None:
+            self._budget.settle(reserved, reserved if cost is None else cost)
 
     async def answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
         """What the provider says, or why it says nothing."""
@@ -131,7 +169,7 @@ class DirectLane:
 class _DirectPermit:
     """`Permit` of a `DirectLane`."""
 
-    __slots__ = ("_asked_at", "_lane", "_request", "_target", "_ticket", "lost", "refusal")
+    __slots__ = ("_asked_at", "_is_open", "_lane", "_request", "_reserved", "_target", "_ticket", "lost", "refusal")
 
     def __init__(self, lane: DirectLane, request: Request, target: Target) -> None:
         self.refusal: Outcome | None = None
@@ -150,36 +188,40 @@ class _DirectPermit:
             self.refusal = Outcome(unsent(request.model.spec, never), error=never)
             return self
         try:
-            self.refusal = await lane.refusal(request)
+            self.refusal, self._reserved = await lane.admit(request)
         except BaseException:
             gate.leave()
             raise
-        if self.refusal is not None:
-            gate.give_back(ticket)
-        self._ticket = ticket
+        self._ticket, self._is_open = ticket, self.refusal is None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._ticket is not None:
-            self._target.gate.leave()
+        if self._ticket is None:
+            return
+        if self._is_open:
+            self._lane.forget(self._request, self._reserved, 0)
+        if self._is_open or self.refusal is not None:
+            self._target.gate.give_back(self._ticket)
+        self._target.gate.leave()
 
     async def ask(self, output: Output, patience: Patience) -> Outcome:
         """See `Permit`."""
         lane, request, target, ticket = self._lane, self._request, self._target, self._ticket
         assert ticket is not None
         ticket.sent_at = lane.clock.monotonic()
+        self._is_open = False
         try:
             said = await lane.answer(target.provider, request, patience)
         except asyncio.CancelledError:
-            lane.breaker.forget(request.model)
             self.lost = self._outcome(_CANCELLED, output, ticket).attempt
+            lane.forget(request, self._reserved, self.lost.cost_nano_usd)
             raise
         outcome = self._outcome(said, output, ticket)
-        error = said if isinstance(said, CallError) else None
-        lane.breaker.learn(request.model, error, ticket.sent_at)
-        target.gate.learn(ticket, error, outcome.attempt.usage, said.limits if isinstance(said, Answer) else ())
+        lane.learn(request, said, outcome.attempt, ticket.sent_at, self._reserved)
+        error, limits = (said, ()) if isinstance(said, CallError) else (None, said.limits)
+        target.gate.learn(ticket, error, outcome.attempt.usage, limits)
         return outcome
 
     def _outcome(self, said: Answer | CallError, output: Output, ticket: Ticket) -> Outcome:

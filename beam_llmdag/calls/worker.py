@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.limits import Limits
-from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.limits.budget import ProcessBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
@@ -51,7 +51,7 @@ class Worker:
                 caller = Caller(
                     providers=declared.providers,
                     prices=declared.prices,
-                    budget=Budget(options.budget_usd),
+                    budget=None if options.budget_usd is None else ProcessBudget(options.budget_usd),
                     store=None if options.store is None else self._store(options.store),
                     limits=self._limits,
                     retry=options.retry,

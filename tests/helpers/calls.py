@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from beam_llmdag.calls.caller import Caller, Question, Reply
 from beam_llmdag.calls.limits import Limits
+from beam_llmdag.calls.limits.budget import Budget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.answers import AnswerStore
@@ -53,11 +54,13 @@ def make_caller(
     workers: int = 1,
     shared: SharedLimits | None = None,
     keep_prompts: bool = False,
+    budget: Budget | None = None,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
         providers=providers,
         prices=PriceTable(PRICES if prices is None else prices),
+        budget=budget,
         store=store,
         limits=limits or Limits(),
         retry=retry or RetryPolicy(),

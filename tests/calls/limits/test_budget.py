@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from beam_llmdag import Dag, GraphError, Model, Price, Usage
+import pytest
+from helpers.calls import classes, eventually, make_caller, question
+
+from beam_llmdag import CallError, Dag, GraphError, Model, Price, Report, Usage
+from beam_llmdag.calls.limits.budget import ProcessBudget
 from beam_llmdag.model import Answer
 from beam_llmdag.testing import ScriptedProvider
 
@@ -49,3 +53,64 @@ def test_a_budget_is_positive() -> None:
     dag, _ = dollar_dag(Price(input=1, output=1))
     with pytest.raises(GraphError, match="budget_usd must be positive, not 0"):
         dag.run(["a"], store=False, budget_usd=0)
+
+
+def run_with_answers(answer: Answer | CallError, items: int, budget_usd: float, max_tokens: int) -> tuple[Report, int]:
+    """A run of calls that write 10 tokens for a dollar, all in flight at once; with the number of calls."""
+    provider = ScriptedProvider([answer], latency_seconds=0.01)
+    dag = Dag(
+        "paid",
+        model=Model("scripted:any", max_in_flight=100, max_tokens=max_tokens, attempts=1),
+        providers={"scripted": provider},
+        prices={"scripted:any": Price(input=0, output=100_000)},
+    )
+    dag.dimension(lambda item: item.content, name="said")
+    report = dag.run([str(number) for number in range(items)], store=False, budget_usd=budget_usd)
+    return report, len(provider.requests)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(text="fine", usage=Usage(output_tokens=10)), Answer(text="fine"), CallError("timeout", "no answer")],
+    ids=["known cost", "no usage", "timeout"],
+)
+def test_calls_in_flight_do_not_go_beyond_a_budget(answer: Answer | CallError) -> None:
+    report, calls = run_with_answers(answer, items=100, budget_usd=30.0, max_tokens=10)
+    assert calls == 30
+    assert sum(failure.error_class == "over_budget" for failure in report.failures) == 70
+
+
+def test_calls_wait_while_all_money_is_set_aside_for_those_that_turn_out_to_cost_less() -> None:
+    answer = Answer(text="fine", usage=Usage(output_tokens=10))
+    report, calls = run_with_answers(answer, items=20, budget_usd=120.0, max_tokens=1_000)
+    assert (report.failures, calls) == ([], 20)
+
+
+def test_a_cancelled_call_may_have_been_paid_for() -> None:
+    async def after_a_cancelled_call() -> list[str | None]:
+        provider = ScriptedProvider([{"label": "a"}], latency_seconds=lambda _: 0.0 if provider.cancelled else 60.0)
+        prices = {"scripted:a": Price(input=0, output=100_000)}
+        caller = make_caller({"scripted": provider}, prices=prices, budget=ProcessBudget(1.0))
+        model = Model("scripted:a", max_tokens=10)
+        first = asyncio.create_task(caller.ask(question("1", model=model)))
+        await eventually(lambda: provider.in_flight == 1)
+        first.cancel()
+        await asyncio.wait([first])
+        return classes(await caller.ask(question("2", model=model)))
+
+    assert asyncio.run(after_a_cancelled_call()) == ["over_budget"]
+
+
+def test_who_waits_for_money_and_is_cancelled_takes_none() -> None:
+    async def taken() -> list[int | CallError]:
+        budget = ProcessBudget(2e-9)
+        first = await budget.reserve(lambda: 2)
+        waiting = [asyncio.create_task(budget.reserve(lambda: 1)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        budget.settle(2, 0)
+        waiting[1].cancel()
+        await asyncio.wait(waiting)
+        return [first, await waiting[2], await budget.reserve(lambda: 1)]
+
+    assert asyncio.run(taken()) == [2, 1, 1]
