@@ -100,7 +100,7 @@ class BeamRun(Pinned):
 
     @property
     def costs(self) -> list[CostRow]:
-        return self.values("costs", lambda cost: (cost.dimension, cost.item_id, cost.attempt))
+        return self.values("costs", lambda cost: (cost.dimension, cost.item_id, cost.number))
 
     @property
     def regrouped(self) -> dict[str, list[Row]]:

@@ -78,7 +78,7 @@ def write(dataset: str, beam_args: list[str], rows: list[Row], run: Run = MONDAY
     )
     failure = Failure(dimension="review", item_id="b", error_class="timeout", message="no answer")
     bill = Attempt(model=MODEL, usage=Usage(input_tokens=3), cost_nano_usd=1_500)
-    cost = CostRow(dimension="review", item_id="a", attempt=1, what=bill)
+    cost = CostRow(dimension="review", item_id="a", number=1, attempt=bill)
     with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
         results = Results(
             pipeline | "rows" >> beam.Create(rows),

@@ -249,12 +249,12 @@ class FailureCoder(JsonCoder[Failure]):
 
 
 def _cost_plain(row: CostRow) -> list[Any]:
-    return [row.dimension, row.item_id, row.attempt, _attempt_plain(row.what)]
+    return [row.dimension, row.item_id, row.number, _attempt_plain(row.attempt)]
 
 
 def _cost_from(plain: list[Any]) -> CostRow:
-    dimension, item_id, attempt, what = plain
-    return CostRow(dimension=dimension, item_id=item_id, attempt=attempt, what=_attempt_from(what))
+    dimension, item_id, number, attempt = plain
+    return CostRow(dimension=dimension, item_id=item_id, number=number, attempt=_attempt_from(attempt))
 
 
 class CostRowCoder(JsonCoder[CostRow]):

@@ -27,4 +27,4 @@ def cost_rows(result: Result) -> Iterator[CostRow]:
     """A line of the bill for every attempt that was sent."""
     sent = [attempt for attempt in result.attempts if attempt.sent]
     for number, attempt in enumerate(sent, start=1):
-        yield CostRow(dimension=result.dimension, item_id=result.item_id, attempt=number, what=attempt)
+        yield CostRow(dimension=result.dimension, item_id=result.item_id, number=number, attempt=attempt)

@@ -107,15 +107,15 @@ def cost_record(cost: CostRow) -> Record:
     return {
         "dimension": cost.dimension,
         "item_id": clean_text(cost.item_id),
-        "attempt": cost.attempt,
-        **_attempt_record(cost.what),
+        "attempt": cost.number,
+        **_attempt_record(cost.attempt),
     }
 
 
 def timed_cost_record(cost: CostRow) -> Record:
     """A line of the bill as a dict for `TIMED_COSTS_SCHEMA`."""
-    what = cost.what
-    return {**cost_record(cost), "latency_seconds": what.latency_seconds, "waited_seconds": what.waited_seconds}
+    attempt = cost.attempt
+    return {**cost_record(cost), "latency_seconds": attempt.latency_seconds, "waited_seconds": attempt.waited_seconds}
 
 
 def fitted(value: Any, column: pa.Field[Any]) -> Any:

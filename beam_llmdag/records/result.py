@@ -139,11 +139,11 @@ class CostRow:
 
     Attributes:
         dimension, item_id: see `Result`.
-        attempt: counted from 1.
-        what: the attempt itself.
+        number: of the attempt, counted from 1.
+        attempt: the attempt itself.
     """
 
     dimension: str
     item_id: str
-    attempt: int
-    what: Attempt
+    number: int
+    attempt: Attempt

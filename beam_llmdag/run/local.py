@@ -89,7 +89,7 @@ class LocalRun:
             items=items,
             globals_=sorted(found.globals, key=place),
             failures=sorted([*failures, *found.failures], key=place),
-            costs=sorted(costs, key=lambda cost: (*place(cost), cost.attempt)),
+            costs=sorted(costs, key=lambda cost: (*place(cost), cost.number)),
             regrouped=regrouped,
             given=self._given,
         )

@@ -61,7 +61,7 @@ VALUES: list[Any] = [
     Failure(dimension="d", item_id="1", error_class="auth", message="no key", attempts=(ATTEMPT,)),
     Failure(dimension="d", item_id="1", error_class="user_function", message="odd", traceback="line 1\nline 2"),
     Result(dimension="d", item_id="1", status="failed", error_class="user_function", message="odd", traceback="line 1"),
-    CostRow(dimension="d", item_id="1", attempt=2, what=UNKNOWN),
+    CostRow(dimension="d", item_id="1", number=2, attempt=UNKNOWN),
 ]
 
 

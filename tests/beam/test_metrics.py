@@ -52,7 +52,7 @@ def test_the_cost_of_rejected_answers_is_the_same_in_the_row_the_bill_and_the_co
     [row] = outcome.items
     assert row.results["analyze"].data == "a"
     assert row.results["analyze"].cost_nano_usd == 390_000
-    assert sum(cost.what.cost_nano_usd for cost in outcome.costs) == 390_000
+    assert sum(cost.attempt.cost_nano_usd for cost in outcome.costs) == 390_000
     assert outcome.counters["analyze"]["cost_nano_usd"] == 390_000
     assert (outcome.counters["analyze"]["input_tokens"], outcome.counters["analyze"]["output_tokens"]) == (760, 100)
 

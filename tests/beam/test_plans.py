@@ -327,8 +327,8 @@ def test_every_attempt_is_a_line_of_the_bill_whatever_came_of_it(run: Any) -> No
         return item.id
 
     outcome = run.both(dag, texts("1"))
-    assert [(cost.dimension, cost.item_id, cost.attempt, cost.what.error_class) for cost in outcome.costs] == [
+    assert [(cost.dimension, cost.item_id, cost.number, cost.attempt.error_class) for cost in outcome.costs] == [
         ("verdict", "1", 1, "invalid_answer"),
         ("verdict", "1", 2, None),
     ]
-    assert outcome.costs[0].what.usage is not None
+    assert outcome.costs[0].attempt.usage is not None

@@ -44,7 +44,7 @@ def test_samples_are_calls_of_their_own_and_make_a_list(run: Any) -> None:
     result = done.items[0].results["mood"]
     assert result.data == [{"label": "good"}, {"label": "bad"}, {"label": "good"}]
     assert (result.status, result.model, result.reason, len(result.attempts)) == ("ok", "scripted:x", None, 3)
-    assert [(row.dimension, row.attempt) for row in done.costs if row.dimension == "mood"] == [
+    assert [(row.dimension, row.number) for row in done.costs if row.dimension == "mood"] == [
         ("mood", 1),
         ("mood", 2),
         ("mood", 3),
@@ -79,7 +79,7 @@ def test_samples_that_failed_are_left_out_said_and_paid(run: Any) -> None:
     assert result.reason == "1 of 3 samples failed (refused)"
     assert [attempt.error_class for attempt in result.attempts] == ["refused", None, None]
     assert done.failures == []
-    assert [row.what.error_class for row in done.costs if row.item_id == "1"] == ["refused", None, None]
+    assert [row.attempt.error_class for row in done.costs if row.item_id == "1"] == ["refused", None, None]
 
 
 def test_without_any_answer_the_dimension_has_failed_and_on_failure_helps(run: Any) -> None:

@@ -60,8 +60,8 @@ def test_every_attempt_is_paid_in_row_bill_counter_and_ledger(simulator, run, pl
     assert [attempt.error_class for attempt in result.attempts] == ["invalid_answer", "invalid_answer", None]
     assert (result.usage.input_tokens, result.usage.output_tokens) == (760, 100)
     assert result.cost_nano_usd == 390_000
-    assert [cost.what.cost_nano_usd for cost in done.costs] == [150_000, 145_000, 95_000]
-    assert [cost.attempt for cost in done.costs] == [1, 2, 3]
+    assert [cost.attempt.cost_nano_usd for cost in done.costs] == [150_000, 145_000, 95_000]
+    assert [cost.number for cost in done.costs] == [1, 2, 3]
     counters = done.counters["analyze"]
     assert (counters["cost_nano_usd"], counters["input_tokens"], counters["output_tokens"]) == (390_000, 760, 100)
     assert [(total.calls, total.cost_nano_usd) for total in read_totals(store)] == [(3, 390_000)]

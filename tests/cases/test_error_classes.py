@@ -460,8 +460,8 @@ def test_calls_of_unknown_cost_are_charged_to_the_budget_by_an_estimate(simulato
     simulator.script([reply])
     asked = model(simulator, "openai", max_in_flight=2, attempts=1, timeout_seconds=1.0, max_tokens=6)
     report = run(asked, 20, budget_usd=0.00004)
-    sent = [cost.what for cost in report.costs if cost.what.sent]
-    assert [what.cost_nano_usd for what in sent] == [None] * len(sent)
+    sent = [cost.attempt for cost in report.costs if cost.attempt.sent]
+    assert [attempt.cost_nano_usd for attempt in sent] == [None] * len(sent)
     assert 3 <= len(simulator.requests) <= 4
     assert {f.error_class for f in report.failures if f.error_class != "timeout"} == {"over_budget"}
 

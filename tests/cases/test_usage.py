@@ -223,7 +223,7 @@ def test_one_odd_count_stops_no_run(simulator, api, number, store, tmp_path):
     kept = tmp_path / "answers.sqlite" if store else False
     report = dag.run(source, store=kept, progress=False)
     assert [row.results["analyze"].status for row in report.items] == ["ok", "ok"]
-    usages = [cost.what.usage for cost in report.costs]
+    usages = [cost.attempt.usage for cost in report.costs]
     odd = Usage(input_tokens=number, output_tokens=6) if 0 <= number < 2**53 else None
     assert {odd, Usage(input_tokens=40, output_tokens=6)} == set(usages)
     assert report.summary.cost_is_complete == (odd is not None)

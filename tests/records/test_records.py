@@ -157,7 +157,7 @@ def test_a_failure_fits_its_schema():
 
 
 def test_a_line_of_the_bill_fits_its_schema():
-    record = cost_record(CostRow(dimension="d", item_id="a", attempt=2, what=GOOD))
+    record = cost_record(CostRow(dimension="d", item_id="a", number=2, attempt=GOOD))
     paid = {name: value for name, value in GOOD_RECORD.items() if name not in ("raw_answer", "prompt")}
     assert record == {"dimension": "d", "item_id": "a", "attempt": 2, **paid}
     assert pa.Table.from_pylist([record], schema=COSTS_SCHEMA).to_pylist() == [record]

@@ -29,7 +29,7 @@ def main(folder: str) -> None:
         data = {"label": "ü", "score": 1234.5}
         result = Result(dimension="label", item_id=item.id, status="ok", data=data, attempts=(attempt,))
         rows.append(Row(item=item, results={"label": result}))
-        costs.append(CostRow(dimension="label", item_id=item.id, attempt=1, what=attempt))
+        costs.append(CostRow(dimension="label", item_id=item.id, number=1, attempt=attempt))
     schema = rows_schema({"label": LABEL})
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         row_records = pipeline | "Rows" >> beam.Create([row_record(row, schema) for row in rows])

@@ -28,7 +28,7 @@ def answer(output: dict[str, Any], data: Any, method: WriteMethod = "FILE_LOADS"
 
 
 def cost_usd(nano_usd: int | None) -> Any:
-    cost = CostRow(dimension="d", item_id="a", attempt=1, what=Attempt(model="m", cost_nano_usd=nano_usd))
+    cost = CostRow(dimension="d", item_id="a", number=1, attempt=Attempt(model="m", cost_nano_usd=nano_usd))
     return table_row(cost_record(cost), COSTS_SCHEMA, RUN, "FILE_LOADS", answer=False)["cost_usd"]
 
 
