@@ -84,8 +84,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         plan: `"staged"`: a ParDo per dimension; `"pipelined"`: items walk on their own between barriers. `"auto"`:
             pipelined for local runs and unbounded input, else staged. Both give the same results.
         strict: fail the pipeline on the first failure instead of delivering everything else.
-        store: file of the answer store; False for none, True for the default place. By default on for local runners
-            (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
+        store: place of the answer store, a path or `sqlite:path`; False for none, True for the default place. By
+            default on for local runners (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
         budget_usd: dollars that the calls of one worker process may cost; what comes after that fails as `over_budget`.
             Every model named in the dag must have a price.
         retry: when to try a failed call again.

@@ -20,7 +20,7 @@ class CallOptions:
 
     Attributes:
         run_id: the run's own name in the registries of each process, and in the answer store.
-        store: file of the answer store; None to keep no answers.
+        store: place of the answer store, see `open_store`; None to keep no answers.
         budget_usd: what the calls of one worker process may cost; None for no limit.
         retry: when to try again.
         clock: where time comes from.

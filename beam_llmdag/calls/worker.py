@@ -16,7 +16,8 @@ from beam_llmdag.calls.limits.budget import ProcessBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
-from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.calls.store.answers import AnswerStore
+from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.errors import LLMDagError
 
 __all__ = ["Worker", "this_worker"]
@@ -36,7 +37,7 @@ class Worker:
         self._limits = Limits()
         self._reported_seconds = 0.0
         self._lock = threading.Lock()
-        self._stores: dict[str, SqliteStore] = {}
+        self._stores: dict[str, AnswerStore] = {}
         self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
         self._froze = False
@@ -118,20 +119,20 @@ class Worker:
             found = self._shared[url] = RedisLimits(url)
         return found
 
-    def _store(self, path: str) -> SqliteStore:
-        return self._stores.setdefault(path, SqliteStore(path))
+    def _store(self, place: str) -> AnswerStore:
+        return self._stores.setdefault(place, open_store(place))
 
 
 @dataclass(slots=True)
 class _Run:
-    """What one run has in a process for itself, the file of its store, and how many use it."""
+    """What one run has in a process for itself, the place of its store, and how many use it."""
 
     caller: Caller
     store: str | None
     users: int = 0
 
 
-async def _close(caller: Caller, store: SqliteStore | None) -> None:
+async def _close(caller: Caller, store: AnswerStore | None) -> None:
     await caller.aclose()
     if store is not None:
         await store.aclose()

@@ -35,8 +35,8 @@ class RunOptions(CallSettings, total=False):
 
     Keys:
         strict: end with `StrictModeError` on the first failure instead of delivering everything else.
-        store: file of the answer store; False for none. By default `.llmdag/answers.sqlite`, or what the environment
-            variable `LLMDAG_STORE` says.
+        store: place of the answer store, a path or `sqlite:path`; False for none. By default `.llmdag/answers.sqlite`,
+            or what the environment variable `LLMDAG_STORE` says.
         budget_usd: dollars that the calls may cost; what comes after that fails as `over_budget`. Every model named in
             the dag must have a price.
         retry: when to try a failed call again.
