@@ -12,6 +12,7 @@ from beam_llmdag.model import Model
 
 __all__ = ["Breaker", "Verdict"]
 
+# Guesses: how soon the end of an outage is seen, against what looking costs.
 _AFTER_ANSWERS = 3  # witnesses at least, once the model has answered: what has just worked is not wrong
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Bucket", "per_minute"]
 
-_BURST_SECONDS = 0.1  # how much of a minute's amount may go at once
-_ROUNDING = 1e-9
+_BURST_SECONDS = 0.1  # how much of a minute's amount may go at once; a guess
+_ROUNDING = 1e-9  # sums of floats
 
 
 class Bucket:

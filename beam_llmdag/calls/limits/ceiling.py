@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Ceiling"]
 
-_KEPT = 0.7  # after a sign of overload
-_ROUNDS = 20  # of calls without one, until it is back at the top
+_KEPT = 0.7  # after a sign of overload; a guess: TCP CUBIC keeps as much (RFC 9438)
+_ROUNDS = 20  # of calls without one, until it is back at the top; a guess
 
 
 class Ceiling:

@@ -10,7 +10,7 @@ from beam_llmdag.model import LimitKind, LimitState
 
 __all__ = ["Mirror"]
 
-_LONGEST_SECONDS = 60.0  # a header that is wrong must not stop a run: then one call looks
+_LONGEST_SECONDS = 60.0  # the span of vendors' limits; a header that is wrong must not stop a run: then one call looks
 
 
 class Mirror:

@@ -26,7 +26,7 @@ except ImportError as missing:
 __all__ = ["RedisLimits"]
 
 _CONNECTIONS = 4  # of a process, however many calls it has in flight: servers allow some thousands in all
-_LOOK_AGAIN_SECONDS = 0.5  # for a server that has not answered yet
+_LOOK_AGAIN_SECONDS = 0.5  # for a server that has not answered yet; a guess
 
 # A key holds the moment, in seconds of the server's clock, at which all that was taken is made good: the theoretical
 # arrival time of the generic cell rate algorithm (ITU-T I.371). ARGV has three spans of seconds per key: what the
