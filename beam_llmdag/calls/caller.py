@@ -178,16 +178,15 @@ class Caller:
             for key, call in zip(keys, calls, strict=True)
         ]
         twin = self._asking.get(keys[0])
-        if twin is not None and twin.question.dimension != question.dimension:
-            keys = own
-        while (other := self._asking.get(keys[0])) is not None:
+        has_twin = twin is not None and twin.question.dimension != question.dimension
+        asked = own[0] if has_twin else keys[0]
+        while (other := self._asking.get(asked)) is not None:
             await asyncio.wait([other.ended])
             if other.reply is not None and other.stands_for(question):
                 return _shared(other.reply)
-        asked = keys[0]
         asking = self._asking[asked] = _Asking(question, asyncio.get_running_loop().create_future())
         try:
-            reply, keys = await self._stored(question, keys, own, store)
+            reply, keys = await self._stored(question, keys, own, store, has_twin=has_twin)
             if not reply.store_hit:
                 reply = await self._ask_models(question, calls, keys, reply)
             asking.reply = reply
@@ -197,13 +196,15 @@ class Caller:
             asking.ended.set_result(None)
 
     async def _stored(
-        self, question: Question, keys: Sequence[str], own: Sequence[str], store: AnswerStore
+        self, question: Question, keys: Sequence[str], own: Sequence[str], store: AnswerStore, *, has_twin: bool
     ) -> tuple[Reply, list[str]]:
         """The answer of the first model that has one in the store: a fallback's was paid for as well.
 
         Args:
             keys: of the question, model by model.
             own: keys of this dimension's own answers; the same where all dimensions share one.
+            has_twin: another dimension is asking the same at this moment, and is to have the answer that is kept for
+                `keys`, unless that is this dimension's already.
 
         Returns:
             The reply, with what this very question has been paid for: its bundle failed and is repeated, or the run
@@ -212,13 +213,13 @@ class Caller:
         """
         answers, paid = await store.find([*own, *keys], self._payer(question))
         found = {stored.key: stored for stored in answers}
-        kept = list(keys)
+        kept = list(own if has_twin else keys)
         for index, (key, mine) in enumerate(zip(keys, own, strict=True)):
             stored = found.get(mine) or found.get(key)
             if stored is None:
                 continue
             if stored.key != mine and stored.dimension != question.dimension:
-                if stored.dimension in self._dimensions:
+                if has_twin or stored.dimension in self._dimensions:
                     kept[index] = mine
                     continue
                 await store.adopt(

@@ -164,6 +164,15 @@ def test_identical_questions_of_two_dimensions_have_an_answer_each(path, tempera
     assert answers() == (["a", "b"], [True, True])
 
 
+def test_dimensions_that_ask_the_same_find_their_answers_in_any_order(path):
+    provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
+    asked = [question(dimension=name) for name in ("x", "y")]
+    first = run(path, provider, *asked, dimensions=("x", "y"))
+    again = run(path, provider, *reversed(asked), dimensions=("x", "y"))
+    assert [reply.data for reply in reversed(again)] == [reply.data for reply in first]
+    assert [reply.store_hit for reply in again] == [True, True]
+
+
 def test_a_renamed_dimension_finds_its_answers(path):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
     run(path, provider, question(dimension="old"), dimensions=("old",))
