@@ -222,9 +222,7 @@ class Caller:
                 if has_twin or stored.dimension in self._dimensions:
                     kept[index] = mine
                     continue
-                await store.adopt(
-                    key, question.dimension
-                )  # of a dimension that has another name now, or of another dag
+                await store.adopt(key, question.dimension)  # of one that has another name now, or of another dag
             kept[index] = stored.key
             try:
                 data = checked(Answer(text=stored.text), question.output)
@@ -425,7 +423,7 @@ def _with_complaint(request: Request, outcome: Outcome) -> Request:
         complaint = "Your answer was cut off because it was too long. Answer again, shorter."
     else:
         complaint = f"Your answer does not fit: {error.message}\nAnswer again, in full and with nothing else."
-    said = excerpt((outcome.text or "").strip(), _LONGEST_QUOTED)
+    said = excerpt(clean_text(outcome.text or "").strip(), _LONGEST_QUOTED)
     turns = (Message("assistant", said), Message("user", complaint)) if said else (Message("user", complaint),)
     return replace(request, messages=(*request.messages, *turns))
 

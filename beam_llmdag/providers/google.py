@@ -66,14 +66,20 @@ class GoogleProvider(HttpProvider):
         except RedirectError as redirect:
             return read_reply(redirect.status, redirect.headers, "", self.access)
         except errors.APIError as error:
-            failed = cast(WholeResponse, error.response)
-            return read_reply(failed.status, failed.headers, await failed.text(), self.access)
+            return await self._refusal(request, cast(WholeResponse, error.response))
         except (aiohttp.ClientError, OSError) as error:
             raise self._unanswered(request, error) from None
         except (TypeError, ValueError) as error:
             raise self._unsendable(error) from None
         raw = response.sdk_http_response or types.HttpResponse()
         return read_reply(200, raw.headers or {}, raw.body or "", self.access)
+
+    async def _refusal(self, request: Request, response: WholeResponse) -> Reply:
+        """The reply that an error of the SDK stands for; its body is read here."""
+        try:
+            return read_reply(response.status, response.headers, await response.text(), self.access)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unanswered(request, error) from None
 
     def _new_client(self) -> genai.Client:
         key = self._key_to_send()
