@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.dimension import RESERVED
+from beam_llmdag.graph.names import written_name
 from beam_llmdag.model import Message, Model
 from beam_llmdag.providers.prices import Price
 from beam_llmdag.yaml.document import Document, Path, parse_yaml
 from beam_llmdag.yaml.dotted import import_dotted
-from beam_llmdag.yaml.environment import GLOBALS
+from beam_llmdag.yaml.environment import GLOBALS, SELF
 from beam_llmdag.yaml.fields import check_fields, shapes_of
 from beam_llmdag.yaml.file_model import (
     ChoiceFile,
@@ -73,10 +74,10 @@ class _Builder:
     def __init__(self, document: Document, file: DagFile) -> None:
         self._document = document
         self._file = file
-        self._names = [*file.dimensions, *file.regroups]
+        self._names = [written_name(name) for name in (*file.dimensions, *file.regroups)]
         self._templates: list[tuple[Template | Expression, Path]] = []
         for section in ("dimensions", "regroups"):
-            for name in GLOBALS & getattr(file, section).keys():
+            for name in (GLOBALS | {SELF}) & getattr(file, section).keys():
                 path: Path = (section, name)
                 raise document.error(path, f"{_label(path)}: templates have a function of that name; choose another")
 
@@ -99,7 +100,7 @@ class _Builder:
         with self._at(()):
             dag.validate()
         for template, path in self._templates:
-            step = dag.dimensions[str(path[1])]
+            step = dag.dimensions[written_name(str(path[1]))]
             about_all = step.scope == "global" and path[2] != "per"
             check_fields(template, shapes_of(step, dag.steps, about_all=about_all))
         return dag

@@ -60,6 +60,8 @@ class Document:
 def parse_yaml(text: str, file: str) -> Document:
     """Reads one YAML document, as YAML 1.2 does: `no` and `on` are texts, so are `007`, `12:30` and `2026-01-01`.
 
+    `<<: *name` takes over the keys of another mapping that are not there, as most readers of YAML do.
+
     Args:
         text: the document.
         file: its name, for errors.
@@ -100,6 +102,7 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
+_MERGE = "<<"
 _TOO_DEEP = f"nested too deeply: more than {_MOST_DEEP} levels"
 
 for _name, _pattern, _first in (
@@ -133,11 +136,7 @@ class _Reader:
         document.lines.setdefault(path, line)
         if node in around:
             raise document.error(path, "an alias stands inside of what it names")
-        self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise document.error(
-                path, f"the file is too large: more than {_MOST_NODES} nodes with what its aliases name"
-            )
+        self._count(path)
         if len(path) > _MOST_DEEP:
             raise document.error(path, f"{_TOO_DEEP}, with what aliases name")
         kind = node.tag.removeprefix(_TAG)
@@ -150,6 +149,12 @@ class _Reader:
             return self._scalar(node, kind, path)
         raise document.error(path, f"the tag {node.tag!r} is not known; leave it out", line=line)
 
+    def _count(self, path: Path) -> None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            told = f"the file is too large: more than {_MOST_NODES} nodes with what its aliases name"
+            raise self._document.error(path, told)
+
     def _scalar(self, node: yaml.ScalarNode, kind: str, path: Path) -> Any:
         try:
             return _SCALARS[kind](node.value)
@@ -157,8 +162,12 @@ class _Reader:
             line = node.start_mark.line + 1
             raise self._document.error(path, f"{node.value!r} is no {kind}", line=line) from None
 
-    def _pairs(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+    def _pairs(
+        self, node: yaml.MappingNode, path: Path, inside: tuple[yaml.Node, ...] = ()
+    ) -> Iterator[tuple[str, yaml.Node]]:
+        """The keys and values of a mapping, and behind them those that `<<` takes over from others."""
         seen: dict[str, int] = {}
+        merged: list[yaml.Node] = []
         for key_node, value in node.value:
             line = key_node.start_mark.line + 1
             key = key_node.value
@@ -168,6 +177,26 @@ class _Reader:
             if key in seen:
                 raise self._document.error(path, f"the key {key!r} is there twice, see line {seen[key]}", line=line)
             seen[key] = line
-            # an alias is read several times: errors name the place where it is used
-            self._document.lines[(*path, key)] = line
+            # what stands here comes before what `<<` takes over
+            self._document.lines.setdefault((*path, key), line)
+            if key_node.style is None and key == _MERGE:
+                merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            else:
+                yield key, value
+        for other in merged:
+            for key, value in self._taken_over(other, path, (*inside, node)):
+                if key not in seen:
+                    seen[key] = self._document.lines[(*path, key)]
+                    yield key, value
+
+    def _taken_over(
+        self, other: yaml.Node, path: Path, inside: tuple[yaml.Node, ...]
+    ) -> Iterator[tuple[str, yaml.Node]]:
+        here = (*path, _MERGE)
+        if not isinstance(other, yaml.MappingNode):
+            raise self._document.error(here, f"{_MERGE!r} takes over the keys of a mapping, or of a list of them")
+        if other in inside:
+            raise self._document.error(here, "an alias stands inside of what it names")
+        for key, value in self._pairs(other, path, inside):
+            self._count(here)
             yield key, value

@@ -22,10 +22,13 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("dag files need Jinja: pip install 'beam-llmdag[yaml]'") from error
 
-__all__ = ["ATTRIBUTE_AT", "GLOBALS", "environment"]
+__all__ = ["ATTRIBUTE_AT", "GLOBALS", "SELF", "environment"]
 
 GLOBALS = frozenset({"namespace", "range", "zip"})
 """Functions of every template; `zip` for the aligned lists of a global."""
+
+SELF = "self"
+"""What Jinja calls the template itself, whatever else is called so."""
 
 ATTRIBUTE_AT: Mapping[str, int | None] = {
     "groupby": 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -13,10 +13,11 @@ import jinja2
 from jinja2 import meta, nodes
 
 from beam_llmdag.errors import GraphError
+from beam_llmdag.graph.names import written_name
 from beam_llmdag.run.user_code import user_error
 from beam_llmdag.telling import told
 from beam_llmdag.yaml.bounds import counted, written
-from beam_llmdag.yaml.environment import environment
+from beam_llmdag.yaml.environment import SELF, environment
 
 __all__ = ["Expression", "Template", "Text"]
 
@@ -59,7 +60,8 @@ class Template:
 
     def __init__(self, text: Text) -> None:
         self.text = text
-        self.lines = _variables(text, text.source)
+        self._spelled = _variables(text, text.source)
+        self.lines = _as_python_reads_them(self._spelled)
 
     def tree(self) -> nodes.Template:
         """Its syntax tree."""
@@ -79,7 +81,8 @@ class Template:
         template = _compiled(self.text.source)
         try:
             with counted(values.values()):
-                return "".join(map(written, template.root_render_func(template.new_context(values))))
+                given = _as_spelled(self._spelled, values)
+                return "".join(map(written, template.root_render_func(template.new_context(given))))
         except Exception as error:  # templates call methods of the user's objects
             line = self.text.line + _line(template, error.__traceback__) - 1
             raise _raised(self.text, error, line) from error
@@ -100,7 +103,8 @@ class Expression:
             environment().compile_expression(text.source)
         except jinja2.TemplateSyntaxError as error:
             raise text.error(error.message or "no expression", error.lineno) from None
-        self.lines = _variables(text, self._statement)
+        self._spelled = _variables(text, self._statement)
+        self.lines = _as_python_reads_them(self._spelled)
 
     @property
     def _statement(self) -> str:
@@ -123,7 +127,8 @@ class Expression:
         """
         try:
             with counted(values.values()):
-                value = environment().compile_expression(self.text.source, undefined_to_none=False)(**values)
+                compiled = environment().compile_expression(self.text.source, undefined_to_none=False)
+                value = compiled(**_as_spelled(self._spelled, values))
             if isinstance(value, jinja2.Undefined):
                 str(value)  # raises what was undefined
         except Exception as error:  # expressions call methods of the user's objects
@@ -149,9 +154,20 @@ def _variables(text: Text, source: str) -> dict[str, int]:
     unknown = meta.find_undeclared_variables(parsed) - jinja.globals.keys()
     found: dict[str, int] = {}
     for name in parsed.find_all(nodes.Name):
+        if name.name == SELF:
+            raise text.error(f"{SELF!r} is the template itself, and has no text", name.lineno)
         if name.name in unknown:
             found.setdefault(name.name, text.line + name.lineno - 1)
     return found
+
+
+def _as_python_reads_them(spelled: Mapping[str, int]) -> dict[str, int]:
+    return {written_name(name): line for name, line in spelled.items()}
+
+
+def _as_spelled(spelled: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` by the names that a template has for them: Jinja compares letters as they are typed."""
+    return {name: values[written_name(name)] for name in spelled}
 
 
 def _signature(names: Mapping[str, int]) -> inspect.Signature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -449,3 +450,78 @@ def test_an_expression_has_an_end_too() -> None:
     text = Text(source="'x' * 10**9 == item.id", file="shop.dag.yaml", line=1, label="skip_if of dimension 'reply'")
     with pytest.raises(Failed, match="skip_if of dimension 'reply' raised OverflowError"):
         Expression(text)(item=REVIEW)
+
+
+BASE = """
+name: shop
+model: openai:any
+dimensions:
+  a: &a {prompt: x, temperature: 0.5, max_tokens: 9}
+  b: &b {prompt: y, effort: low}
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "temperature", "effort"),
+    [
+        ("{<<: *a}", 0.5, None),
+        ("{<<: *a, temperature: 1}", 1, None),
+        ("{temperature: 1, <<: *a}", 1, None),
+        ("{<<: [*b, *a]}", 0.5, "low"),
+    ],
+)
+def test_what_a_mapping_takes_over_from_others_stands_behind_its_own(
+    declared: str, temperature: float, effort: str | None
+) -> None:
+    """Kind of yaml-52-files-that-grow-when-they-are-read, d"""
+    dag = loaded(f"{BASE}  c: {declared}\n")
+    assert (dag.dimensions["c"].temperature, dag.dimensions["c"].effort) == (temperature, effort)
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("{<<: 3, prompt: x}", "7: '<<' takes over the keys of a mapping, or of a list of them"),
+        ("&c {<<: *c, prompt: x}", "7: an alias stands inside of what it names"),
+        ("{<<: *a, prompt: x, temperature: hot}", "7: temperature of dimension 'c'"),
+        ("{'<<': x}", "7: dimension 'c': unknown key '<<'"),
+    ],
+)
+def test_what_takes_over_wrongly_is_told_with_its_line(declared: str, told: str) -> None:
+    """Kind of yaml-52-files-that-grow-when-they-are-read, c"""
+    assert told in error_of(f"{BASE}  c: {declared}\n")
+
+
+def test_mappings_that_take_over_each_other_are_too_large_before_they_fill_the_memory() -> None:
+    """Kind of yaml-52-files-that-grow-when-they-are-read, a"""
+    levels = "".join(f"  a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9))
+    assert "the file is too large" in error_of("a:\n  a0: &a0 {k: 1, l: 2, m: 3}\n" + levels)
+
+
+@pytest.mark.parametrize("name", ["ﬁlter", "cafe\u0301", "ª"])
+def test_a_template_knows_a_dimension_however_its_letters_are_typed(name: str) -> None:
+    """Kind of graph-51-names-and-their-remedies: Python reads `ﬁlter` as `filter`."""
+    dag = loaded(
+        f"""
+name: shop
+model: openai:any
+dimensions:
+  {name}: {{prompt: x}}
+  reply: {{prompt: "{{{{ {name} }}}}", skip_if: "{name} == 'x'"}}
+"""
+    )
+    (needed,) = dag.needs("reply")
+    assert needed == unicodedata.normalize("NFKC", name)
+    assert dag.dimensions["reply"].function.call(**{needed: "said"}) == "said"
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("self: {prompt: x}", "5: dimension 'self': templates have a function of that name"),
+        ("a: {prompt: '{{ self }}'}", "5: prompt of dimension 'a': 'self' is the template itself, and has no text"),
+    ],
+)
+def test_what_jinja_calls_the_template_is_no_dimension(declared: str, told: str) -> None:
+    """Kind of yaml-53-undefined-through-a-filter: the text of an object would be sent and paid."""
+    assert told in error_of(f"name: shop\nmodel: openai:any\n# ordinary\ndimensions:\n  {declared}\n")
