@@ -112,11 +112,12 @@ class GoogleProvider(HttpProvider):
     def _read(self, body: Mapping[str, Any]) -> Answer | None:
         candidate = _candidate(body)
         feedback = mapping(body.get("promptFeedback"))
-        if candidate:
+        is_blocked = feedback.get("blockReason") and not _text(candidate)
+        if candidate and not is_blocked:
             reason = name_text(candidate.get("finishReason"))
             stop = stop_of(candidate.get("finishReason"))
             words, otherwise = candidate.get("finishMessage"), f"stopped: {reason}"
-        elif feedback.get("blockReason"):
+        elif is_blocked:
             reason, stop = name_text(feedback["blockReason"]), "refusal"
             words, otherwise = feedback.get("blockReasonMessage"), f"prompt blocked: {reason}"
         else:
@@ -134,8 +135,11 @@ class GoogleProvider(HttpProvider):
         usage = details(body["usageMetadata"])
         prompt = count(usage.get("promptTokenCount")) + part(usage.get("toolUsePromptTokenCount"))
         cached, thoughts = part(usage.get("cachedContentTokenCount")), part(usage.get("thoughtsTokenCount"))
-        # a number that is 0 is left out; where there is a text it is not 0
-        spoken = (count if _text(_candidate(body)) else part)(usage.get("candidatesTokenCount"))
+        spoken = usage.get("candidatesTokenCount")
+        if spoken is None and _text(_candidate(body)):
+            # a number that is 0 is left out, but here is a text: only the total tells how long it is
+            spoken = count(count(usage.get("totalTokenCount")) - prompt - thoughts or None)
+        spoken = part(spoken)
         readings = [
             Usage(input_tokens=read, output_tokens=written, cache_read_tokens=cached, reasoning_tokens=thoughts)
             for read in (prompt, prompt + cached)

@@ -15,6 +15,9 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["choice_error", "read_answer", "read_usage", "request_body"]
 
+_TEXTS = ("text", "output_text", None)  # types of parts with a piece of the answer
+_BROKEN_OFF = ("error", "abort", "insufficient_system_resource", "network_error")  # no word of the model's
+
 
 def request_body(request: Request, *, own_server: bool) -> dict[str, Any]:
     """The JSON body of a request.
@@ -49,7 +52,10 @@ def _part(part: str | Image) -> dict[str, Any]:
 
 def choice_error(reply: Reply) -> Reply | None:
     """The error that some gateways put inside of the first choice, as a reply of its own; None if there is none."""
-    error = _first_choice(mapping(reply.body)).get("error")
+    choice = _first_choice(mapping(reply.body))
+    reason, error = choice.get("finish_reason"), choice.get("error")
+    if not error and reason in _BROKEN_OFF and not _text(mapping(choice.get("message")).get("content")).strip():
+        error = {"message": f"no answer, the call ended with the reason {reason}", "code": reason}
     return Reply(status=reply.status, headers=reply.headers, body={"error": error}) if error else None
 
 
@@ -57,11 +63,15 @@ def read_answer(body: Mapping[str, Any]) -> Answer | None:
     """The answer in a completion; None if it has none."""
     choice = _first_choice(body)
     message = choice.get("message")
+    stop = stop_of(choice.get("finish_reason"))
     if not isinstance(message, Mapping):
-        return None
+        if stop not in ("refusal", "length"):
+            return None
+        message = {}  # what was filtered or only thought may leave no message
     text = _text(message.get("content"))
-    refusal = message.get("refusal")
-    stop = "refusal" if refusal else stop_of(choice.get("finish_reason"))
+    refusal = message.get("refusal") or _refusal(message.get("content"))
+    if refusal:
+        stop = "refusal"
     said = refusal if isinstance(refusal, str) and refusal else text
     return Answer(
         text=text,
@@ -79,8 +89,15 @@ def _first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _text(content: Any) -> str:
     """The text of a message; some servers send a list of parts, thinking among them."""
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in map(mapping, content) if part.get("type") == "text")
+        parts = ({"text": part} if isinstance(part, str) else mapping(part) for part in content)
+        return "".join(str(part.get("text") or "") for part in parts if part.get("type") in _TEXTS)
     return content if isinstance(content, str) else ""
+
+
+def _refusal(content: Any) -> str:
+    """What is said in parts that refuse."""
+    refusing = [part for part in map(mapping, content if isinstance(content, list) else []) if part.get("refusal")]
+    return "".join(str(part["refusal"]) for part in refusing)
 
 
 def read_usage(body: Mapping[str, Any]) -> Usage | None:

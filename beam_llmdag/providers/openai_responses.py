@@ -14,6 +14,7 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["read_answer", "read_usage", "request_body"]
 
+_TEXTS = ("output_text", "text")
 _FINISHED = ("completed", "incomplete")
 _UNFINISHED = ("failed", "cancelled", "queued", "in_progress")
 
@@ -51,14 +52,18 @@ def _part(part: str | Image, kind: str) -> dict[str, Any]:
 
 def read_answer(body: Mapping[str, Any]) -> Answer | None:
     """The answer in a response; None if it has none."""
-    if not isinstance(body.get("output"), list):
-        return None
-    parts = list(_parts(body["output"]))
-    text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text")
+    output = body.get("output")
+    if not isinstance(output, list):
+        if body.get("status") != "incomplete":
+            return None
+        output = []  # what was filtered or only thought may leave no output
+    messages = _messages(output)
+    parts = list(_parts(messages))
+    text = "".join(str(part.get("text") or "") for part in parts if part.get("type") in _TEXTS)
     refusals = [str(part.get("refusal") or "") for part in parts if part.get("type") == "refusal"]
     if body.get("status") in _UNFINISHED or not (parts or body.get("status") in _FINISHED):
         return None
-    reason = _reason(body)
+    reason = _reason(body, messages)
     stop = "refusal" if refusals else stop_of(reason)
     return Answer(
         text=text,
@@ -68,19 +73,25 @@ def read_answer(body: Mapping[str, Any]) -> Answer | None:
     )
 
 
-def _parts(output: list[Any]) -> Iterator[Mapping[str, Any]]:
-    """The parts of the messages; what a model says on its way to the final answer is no part of it."""
+def _messages(output: list[Any]) -> list[Mapping[str, Any]]:
+    """The messages of the final answer; what a model says on its way to it is no part of it."""
     messages = [item for item in map(mapping, output) if item.get("type") == "message"]
-    final = [item for item in messages if item.get("phase") != "commentary"]
-    for message in final:
+    return [item for item in messages if item.get("phase") != "commentary"]
+
+
+def _parts(messages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for message in messages:
         content = message.get("content")
+        if isinstance(content, str):
+            yield {"type": "output_text", "text": content}
         yield from map(mapping, content if isinstance(content, list) else [])
 
 
-def _reason(body: Mapping[str, Any]) -> Any:
+def _reason(body: Mapping[str, Any], messages: list[Mapping[str, Any]]) -> Any:
     """Why the model stopped."""
     if body.get("status") != "incomplete":
-        return body.get("status")
+        is_cut = any(message.get("status") == "incomplete" for message in messages)
+        return "incomplete" if is_cut else body.get("status")
     return mapping(body.get("incomplete_details")).get("reason") or "length"
 
 

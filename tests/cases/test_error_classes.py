@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from beam_llmdag import Dag, Model, Price, RetryPolicy, StrictModeError
+from beam_llmdag.providers.http.error_words import meant_class
+from beam_llmdag.providers.http.failure import status_class
 from beam_llmdag.testing import FakeClock, Reply, Simulator
 
 NAMES = {
@@ -531,3 +533,70 @@ def test_half_an_emoji_in_a_system_text_is_sent_alike_by_all(simulator, provider
     dag.dimension(lambda item: item.content, name="said", system=None if of_model else text)
     assert dag.run(["x"], store=False).failures == []
     assert simulator.requests[0].system == "Be \ufffd kind."
+
+
+FLAT = {
+    "a code of its own": ({"code": "insufficient_quota", "message": "x"}, "quota_exhausted"),
+    "a status in a code": ({"code": 429, "msg": "Too many requests"}, "rate_limited"),
+    "a list of errors": ({"errors": [{"message": "Insufficient balance", "code": 1113}]}, "quota_exhausted"),
+    "a base_resp": ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "quota_exhausted"),
+    "words beside a flag": ({"error": True, "message": "Insufficient credits"}, "quota_exhausted"),
+    "an object that is an error": (
+        {"object": "error", "message": "bad", "type": "BadRequestError", "code": "context_length_exceeded"},
+        "too_long",
+    ),
+}
+
+
+@pytest.mark.parametrize("provider", NAMES)
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(("body", "error_class"), FLAT.values(), ids=FLAT)
+def test_an_error_that_stands_flat_in_its_body_is_understood(simulator, provider, status, body, error_class):
+    """errors-56-no-money-in-other-words: in other shapes"""
+    simulator.script([Reply(status=status, json=body)])
+    [failure] = run(model(simulator, provider, attempts=1)).failures
+    assert failure.error_class == error_class
+
+
+WORDS = {
+    "quota_exhausted": (
+        *("Your credits have run out", "You have no remaining credits", "Account balance is negative"),
+        *("Your prepaid balance is exhausted", "Token quota is not enough", "Insufficient USD or other balance"),
+        *("You have reached your usage limit for this month", "Key limit exceeded (total limit)", "额度不足"),
+        *("Access suspended due to unpaid bill", "Your free trial credits have been used"),
+    ),
+    "too_long": (
+        *("Input length 250000 exceeds the maximum length 200000", "The prompt exceeds the context length"),
+        *("your request exceeded model token limit: 8192", "The input token count exceeds the limit"),
+        "Unable to submit: the input token count is 40000 but the model only supports up to 32768",
+    ),
+    "refused": (
+        *("Content blocked", "Request blocked due to policy", "The prompt violates the acceptable use policy"),
+        *("The generated text error: blocked by safety", "prompt contains disallowed content"),
+    ),
+    "bad_request": (
+        *("max_tokens must be at most 4096", "the billing project name must be a string", "temperature exceeds 2"),
+        *("Safety identifier must be a string", "stop: too many sequences"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("error_class", "words"), [(kind, words) for kind in WORDS for words in WORDS[kind]])
+def test_words_of_other_vendors_are_understood(error_class, words):
+    """errors-55, errors-56 and errors-57, in still other words"""
+    body = {"error": {"message": words, "type": "invalid_request_error"}}
+    assert (meant_class(400, body) or status_class(400)) == error_class
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Number of input tokens has exceeded your per-minute rate limit",
+        "Resource has been exhausted (e.g. check quota).",
+        "Requests are limited to 5 per minute on the free tier; add credits to raise it",
+        "Quota exceeded for quota metric 'Generate Content API requests per minute'",
+    ],
+)
+def test_a_limit_that_passes_is_no_other_thing(words):
+    """errors-55 and errors-56: controls"""
+    assert (meant_class(429, {"error": {"message": words}}) or status_class(429)) == "rate_limited"

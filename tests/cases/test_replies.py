@@ -219,3 +219,92 @@ def test_a_key_that_is_echoed_in_disguise_is_in_no_error(simulator, api, disguis
     found = asked(simulator, api, attempts=1)
     assert found.error.error_class == "bad_request"
     assert KEY.lower() not in repr((found, found.error.message, found.error.request_id)).lower()
+
+
+def choice(**of: Any) -> dict[str, Any]:
+    return {**body("openai-chat"), "choices": [{"index": 0, **of}]}
+
+
+def said_in(content: Any) -> dict[str, Any]:
+    return choice(message={"role": "assistant", "content": content}, finish_reason="stop")
+
+
+def response(**odd: Any) -> dict[str, Any]:
+    return {**body("openai-responses"), **odd}
+
+
+def incomplete(reason: str) -> dict[str, Any]:
+    return response(status="incomplete", incomplete_details={"reason": reason}, output=None)
+
+
+def said_by(content: Any, **of: Any) -> dict[str, Any]:
+    return response(output=[{"type": "message", "role": "assistant", "content": content, **of}])
+
+
+BLOCKED = {"promptFeedback": {"blockReason": "BLOCKLIST"}, "candidates": [{"index": 0}]}
+ODD_SHAPES = {
+    "a choice that was filtered, no message": ("openai-chat", choice(finish_reason="content_filter"), "refused"),
+    "a choice that was filtered, null": (
+        "openai-chat",
+        choice(finish_reason="content_filter", message=None),
+        "refused",
+    ),
+    "a part that refuses": ("openai-chat", said_in([{"type": "refusal", "refusal": "Never."}]), "refused"),
+    "a choice that was cut, no message": ("openai-chat", choice(finish_reason="length"), "truncated"),
+    "a choice that broke off": (
+        "openai-chat",
+        choice(message={"role": "assistant", "content": ""}, finish_reason="error"),
+        "overloaded",
+    ),
+    "a filtered response without output": ("openai-responses", incomplete("content_filter"), "refused"),
+    "a cut response without output": ("openai-responses", incomplete("max_output_tokens"), "truncated"),
+    "a message that is incomplete": (
+        "openai-responses",
+        said_by([{"type": "output_text", "text": '{"label": "a"'}], status="incomplete"),
+        "invalid_answer",
+    ),
+    "a blocked prompt with an empty candidate": ("google", {**body("google"), **BLOCKED}, "refused"),
+    "texts in a list": ("openai-chat", said_in(['{"label": ', '"a"}']), None),
+    "parts of the other API": ("openai-chat", said_in([{"type": "output_text", "text": '{"label": "a"}'}]), None),
+    "a message's content as text": ("openai-responses", said_by('{"label": "a"}'), None),
+    "parts of the first API": ("openai-responses", said_by([{"type": "text", "text": '{"label": "a"}'}]), None),
+    "an error of nothing": ("openai-chat", {**body("openai-chat"), "error": {"code": None, "message": None}}, None),
+}
+
+
+@pytest.mark.parametrize(("api", "shape", "error_class"), ODD_SHAPES.values(), ids=ODD_SHAPES)
+def test_what_is_meant_counts_whatever_its_shape(simulator, api, shape, error_class):
+    """errors-57-filters-in-other-shapes, errors-60-good-answers-with-odd-side-fields"""
+    simulator.script([Reply(json=shape)])
+    found = asked(simulator, api, attempts=1)
+    assert (found.error and found.error.error_class, found.data) == (error_class, None if error_class else GOOD)
+
+
+def test_half_a_text_in_an_incomplete_message_is_no_answer(simulator):
+    """errors-53-finish-reasons-nobody-knows: a status of its own for each message"""
+    half = said_by([{"type": "output_text", "text": "The first half of"}], status="incomplete")
+    simulator.script([Reply(json=half)])
+    error = asked(simulator, "openai-responses", TEXT, attempts=1).error
+    assert (error.error_class, "incomplete" in error.message) == ("invalid_answer", True)
+
+
+class _ForeignHeader(socketserver.BaseRequestHandler):
+    """A good answer under a header that is no ASCII."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        data = json.dumps(body(self.server.api)).encode()  # type: ignore[attr-defined]
+        head = f"HTTP/1.1 200 OK\r\nx-trace: é☃\r\ncontent-length: {len(data)}\r\nconnection: close\r\n\r\n"
+        self.request.sendall(head.encode() + data)
+
+
+def test_a_header_that_is_no_ascii_costs_no_answer(api):
+    """errors-60-good-answers-with-odd-side-fields: in a header"""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _ForeignHeader) as server:
+        server.daemon_threads = True
+        server.api = api  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked_of = Model(SPECS[api], base_url=f"http://127.0.0.1:{server.server_address[1]}", attempts=1)
+        [found] = ask(make_caller({}), question("late", model=asked_of))
+        assert found.data == GOOD
+        server.shutdown()

@@ -359,3 +359,35 @@ def test_an_ordinary_cut_is_asked_for_again(simulator, api):
     simulator.script([Reply('{"label": "', stop="length", thinking="Hmm")])
     assert asked(simulator, api, attempts=3).error.error_class == "truncated"
     assert len(simulator.requests) == 3
+
+
+TOLD_OTHERWISE = {
+    "whole floats": ("openai-chat", {"prompt_tokens": 40.0, "completion_tokens": 6.0, "total_tokens": 46.0}),
+    "whole floats of Anthropic": ("anthropic", {"input_tokens": 40.0, "output_tokens": 6}),
+    "the answer in the total only": ("google", {"promptTokenCount": 40, "totalTokenCount": 46}),
+}
+
+
+@pytest.mark.parametrize(("api", "usage"), TOLD_OTHERWISE.values(), ids=TOLD_OTHERWISE)
+def test_counts_that_are_told_otherwise_are_counts(simulator, api, usage):
+    """cost-53-usage-without-the-two-numbers: whole numbers as floats, and a number that only the total tells"""
+    simulator.script([reply(api, usage=usage)])
+    assert usage_and_cost(asked(simulator, api)) == [(Usage(input_tokens=40, output_tokens=6), 64_000)]
+
+
+NOT_COUNTED = {
+    "zeros": ("openai-chat", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+    "zeros of Responses": ("openai-responses", {"input_tokens": 0, "output_tokens": 0}),
+    "zeros of Anthropic": ("anthropic", {"input_tokens": 0, "output_tokens": 0}),
+    "a part of a token": ("openai-chat", {"prompt_tokens": 40.5, "completion_tokens": 6}),
+    "nothing left for the answer": ("google", {"promptTokenCount": 40, "totalTokenCount": 40}),
+    "more than the total": ("google", {"promptTokenCount": 40, "thoughtsTokenCount": 9, "totalTokenCount": 46}),
+}
+
+
+@pytest.mark.parametrize(("api", "usage"), NOT_COUNTED.values(), ids=NOT_COUNTED)
+def test_an_answer_of_no_tokens_is_an_answer_that_nobody_counted(simulator, api, usage):
+    """cost-53-usage-without-the-two-numbers: a zero that nobody means"""
+    simulator.script([reply(api, usage=usage)])
+    found = asked(simulator, api)
+    assert (found.data, usage_and_cost(found)) == (GOOD, [(None, None)])

@@ -24,6 +24,7 @@ NOW = 1774747800.25  # Sunday, 2026-03-29T01:30:00.250Z
         ({"retry-after": "-3"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": "9" * 400}, 1e9),
         ({"retry-after": ""}, None),
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
         ({"retry-after-ms": "x", "retry-after": "1"}, 1.0),

@@ -6,6 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.model import Model
@@ -62,6 +63,8 @@ class Access:
         fault = address_fault(endpoint)
         if fault is None and endpoint is not None and not endpoint.lower().startswith(("http://", "https://")):
             fault = "begins with 'http://' or 'https://'"
+        if fault is None and endpoint is not None and not urlsplit(endpoint).hostname:
+            fault = "names no server"
         if fault is not None:
             where = "base_url" if self.model.base_url else f"the base_url in {self.url_variable}"
             raise GraphError(f"model {self.model.spec!r}: {where} {fault}")

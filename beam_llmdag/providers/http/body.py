@@ -27,7 +27,7 @@ _LONGEST_NUMBER = 20  # digits: a server may send more of them than Python turns
 _PIECE = 2**16
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _PACKINGS = ("gzip", "x-gzip", "deflate")
-_ABOUT_THE_BYTES = ("content-encoding", "content-length", "transfer-encoding")
+_ABOUT_THE_BYTES = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class BodyError(aiohttp.ClientPayloadError):
@@ -81,7 +81,7 @@ class WholeBodies(httpx2.AsyncClient):
             content = await whole_body(response.aiter_raw(), response.headers)
         finally:
             await response.aclose()
-        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _ABOUT_THE_BYTES]
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_BYTES]
         return httpx2.Response(
             response.status_code, headers=headers, content=content, request=request, extensions=response.extensions
         )

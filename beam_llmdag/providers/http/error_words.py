@@ -11,14 +11,17 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from beam_llmdag.errors import ErrorClass
-from beam_llmdag.providers.http.reply import codes, error_in, words
+from beam_llmdag.providers.http.reply import codes, error_place, words
 
 __all__ = ["meant_class"]
 
 _LONGEST = 4000  # characters in which phrases are looked for
 _DEEPEST = 6
-_TEXT_KEYS = ("message", "msg", "detail", "details", "error_description", "error", "errors", "raw", "title")
-_OBJECT_KEYS = (*_TEXT_KEYS, "innererror", "inner_error", "metadata", "cause")
+_TEXT_KEYS = (
+    *("message", "msg", "detail", "details", "error_description", "error", "errors", "raw", "title"),
+    *("error_message", "error_msg", "errmsg", "status_msg"),
+)
+_OBJECT_KEYS = (*_TEXT_KEYS, "innererror", "inner_error", "metadata", "cause", "base_resp")
 
 _CODES: Mapping[str, ErrorClass] = {  # that leave nothing open; in lower case
     # OpenAI, and servers that speak its protocol
@@ -32,16 +35,27 @@ _CODES: Mapping[str, ErrorClass] = {  # that leave nothing open; in lower case
     "payment_required": "quota_exhausted",
     "budget_exceeded": "quota_exhausted",
     "arrearage": "quota_exhausted",
+    "out_of_credits": "quota_exhausted",
+    "credits_exhausted": "quota_exhausted",
+    "insufficient_user_quota": "quota_exhausted",
+    "pre_consume_token_quota_failed": "quota_exhausted",
     "context_length_exceeded": "too_long",
     "string_above_max_length": "too_long",
     "exceed_context_size_error": "too_long",
     "payload_too_large": "too_long",
+    "context_window_exceeded": "too_long",
+    "input_too_long": "too_long",
+    "prompt_too_long": "too_long",
+    "tokens_limit_reached": "too_long",
     "content_filter": "refused",
     "content_policy_violation": "refused",
     "image_content_policy_violation": "refused",
     "responsibleaipolicyviolation": "refused",
     "data_inspection_failed": "refused",
     "moderation_blocked": "refused",
+    "content_blocked": "refused",
+    "prompt_blocked": "refused",
+    "unsafe_prompt": "refused",
     "bio_policy": "refused",
     "cyber_policy_violation": "refused",
     "misalignment_policy_violation": "refused",
@@ -65,11 +79,23 @@ _GENERAL_CODES: Mapping[str, ErrorClass] = {  # that many things come under: wor
     "permission_error": "auth",
     "unauthenticated": "auth",
     "permission_denied": "auth",
+    "invalid_authentication_error": "auth",
+    "incorrect_api_key_error": "auth",
+    "invalidapikey": "auth",
+    "unauthorized": "auth",
+    "unrecognizedclientexception": "auth",
+    "rate_limit": "rate_limited",
+    "too_many_requests": "rate_limited",
+    "throttling": "rate_limited",
+    "throttlingexception": "rate_limited",
     "rate_limit_exceeded": "rate_limited",
     "rate_limit_error": "rate_limited",
     "resource_exhausted": "rate_limited",
     "timeout_error": "timeout",
     "deadline_exceeded": "timeout",
+    "request_timeout": "timeout",
+    "engine_overloaded_error": "overloaded",
+    "model_overloaded": "overloaded",
     "overloaded_error": "overloaded",
     "server_error": "overloaded",
     "unavailable": "overloaded",
@@ -132,6 +158,16 @@ _NO_MONEY = (
         "out of quota",
     ),
     "free tier of the model has been exhausted",
+    *("credit limit reached", "your monthly spend", "add funds", "negative balance", "usage limit for this month"),
+    *("exceeded its usage limit", "exceeded your usage limit", "reached your usage limit", "usage cap"),
+    *("key limit exceeded", "exceeded its budget", "used up your free", "free quota", "unpaid", "nonpayment"),
+    *("non-payment", "no active billing", "额度不足", "额度已用尽"),
+)
+_MONEY = r"(?:credits?|balance|funds|quota|allowance|budget)"
+_SPENT = r"(?:exhausted|depleted|used up|been used|run out|ran out|insufficient|too low|not enough|negative)"
+_NO_MONEY_PATTERN = re.compile(
+    rf"\b(?:insufficient|not enough|no remaining|no more|run out of|ran out of)\b(?: \S+){{0,4}} {_MONEY}\b"
+    rf"|\b{_MONEY}(?: \S+){{0,3}} {_SPENT}\b"
 )
 _NO_MONEY_OR_SLOW_DOWN = ("exceeded your current quota", "plan and billing")  # Google says so of a minute, too
 _SLOW_DOWN = ("perminute", "per_minute", "per minute", "retry in", "try again in", "retry after", "try again later")
@@ -145,6 +181,14 @@ _TOO_LONG = (
     *("maximum number of tokens", "maximum number of input tokens", "range of input length should be"),
     *("`inputs` must have less than", "`inputs` tokens + `max_new_tokens`", "reduce the length of the"),
     *("reduce the length of your", "reduce your message size", "maximum allowed number of input tokens"),
+    *("model token limit", "exceeds the maximum size", "messages too long", "conversation too long"),
+    *("exceeds maximum context", "maximum allowed content length", "submitted was too long", "超出最大长度"),
+    *("number of tokens must be less than", "less than max_sequence_length", "in request more than max tokens"),
+    *("`inputs` tokens +", "inputs tokens + max_new_tokens"),
+)
+_TOO_LONG_PATTERN = re.compile(
+    r"\b(?:input|prompt)[\w-]*(?: \S+){0,6} exceed(?:s|ed)?(?: \S+){0,3} (?:maximum|limit|length|context)\b"
+    r"|\binput token count (?:\S+ ){0,4}but\b"
 )
 _FILTERED = (
     *("content filter", "content-filter", "contentfilter", "content management policy", "content policy"),
@@ -153,6 +197,14 @@ _FILTERED = (
     *("prohibited content", "敏感内容", "usage polic", "usage guidelines", "policy violation", "moderation", "flagged"),
     *("safety system", "safety filter", "safety check", "safety_check", "safety policy", "safety reasons"),
     *("safety settings", "guardrail", "responsible ai", "responsibleai", "jailbreak", "blocked by the filter"),
+    *("acceptable use", "request violates our terms", "violates our terms of service", "disallowed content"),
+    *("llama guard", "blocked by safety", "blocked: safety", "the prompt: safety", "content blocked"),
+    *("content was blocked", "content was rejected", "blocked due to policy", "unsafe prompt", "request was filtered"),
+    "response was filtered",
+)
+_GENERAL_PHRASES: tuple[tuple[tuple[str, ...], ErrorClass], ...] = (  # as with general codes
+    (("rate limit reached", "rate limit exceeded", "too many requests", "throttling"), "rate_limited"),
+    (("is overloaded", "currently overloaded"), "overloaded"),
 )
 _PHRASES: tuple[tuple[tuple[str, ...], ErrorClass], ...] = (
     (_NO_MONEY, "quota_exhausted"),
@@ -182,9 +234,10 @@ def meant_class(status: int, body: Any) -> ErrorClass | None:
         return "quota_exhausted"
     return (
         _by_code(_CODES, [*found, *inside])
-        or _by_words(said)
+        or _by_words(said, slow_down)
         or _by_code(_GENERAL_CODES, found)
         or _by_code(_GENERAL_CODES, inside)
+        or _by_phrase(_GENERAL_PHRASES, said)
     )
 
 
@@ -193,12 +246,17 @@ def _by_code(table: Mapping[str, ErrorClass], found: Collection[str]) -> ErrorCl
     return next((error_class for code, error_class in table.items() if code in found), None)
 
 
-def _by_words(said: str) -> ErrorClass | None:
-    for phrases, error_class in _PHRASES:
-        if any(phrase in said for phrase in phrases):
-            return error_class
+def _by_phrase(table: tuple[tuple[tuple[str, ...], ErrorClass], ...], said: str) -> ErrorClass | None:
+    return next((error_class for phrases, error_class in table if any(phrase in said for phrase in phrases)), None)
+
+
+def _by_words(said: str, slow_down: bool) -> ErrorClass | None:
+    if (error_class := _by_phrase(_PHRASES, said)) is not None:
+        return error_class
     passes = any(phrase in said for phrase in _SLOW_DOWN)
-    return "quota_exhausted" if not passes and any(phrase in said for phrase in _NO_MONEY_OR_SLOW_DOWN) else None
+    if not passes and (_NO_MONEY_PATTERN.search(said) or any(phrase in said for phrase in _NO_MONEY_OR_SLOW_DOWN)):
+        return "quota_exhausted"
+    return "too_long" if not slow_down and _TOO_LONG_PATTERN.search(said) else None
 
 
 def _never_fits(said: str) -> bool:
@@ -220,8 +278,7 @@ def _said(body: Any) -> str:
     """The words of an error in lower case, with single blanks. What it quotes of the request is not among them."""
     if isinstance(body, str):
         return words(body).lower()
-    error = error_in(body)
-    texts = _texts_in(body if error is None else error, _DEEPEST)
+    texts = _texts_in(error_place(body), _DEEPEST)
     return " ".join(" ".join(text[:_LONGEST] for text in texts).lower()[:_LONGEST].split())
 
 

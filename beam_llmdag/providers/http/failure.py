@@ -22,6 +22,7 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
     403: "auth",
     408: "timeout",
     413: "too_long",
+    425: "overloaded",  # too early: it passes
     429: "rate_limited",
 }
 _OF_THE_REQUEST = ("invalid", "not_found", "image_")  # how codes begin that blame the request
@@ -51,7 +52,7 @@ def failure(
     """
     found = codes(reply.body)
     said = words(reply.body)
-    error_class = meant_class(reply.status, reply.body) or _by_status(reply.status, found)
+    error_class = meant_class(reply.status, reply.body) or _by_status(reply.status, found, "overloaded")
     message = f"{said} ({', '.join(found)})" if found else said
     if reply.status < 400:
         message = f"HTTP {reply.status} with an error in its body: {message}"
@@ -84,9 +85,16 @@ def redirected(reply: Reply) -> CallError:
 
 
 def no_answer(reply: Reply, usage: Usage | None) -> CallError:
-    """The error for a good status around something that is no answer: a proxy's page, an empty body, other JSON."""
+    """The error for a good status around something that is no answer: a proxy's page, an empty body, other JSON.
+
+    Some gateways tell of their errors so, in codes and words that stand flat in the body.
+    """
+    error_class: ErrorClass = "connection"
+    if isinstance(reply.body, Mapping):
+        found = codes(reply.body)
+        error_class = meant_class(reply.status, reply.body) or _by_status(reply.status, found, "connection")
     return CallError(
-        "connection",
+        error_class,
         f"HTTP {reply.status}, but not with an answer in JSON: {description(reply.body)}",
         http_status=reply.status,
         request_id=reply.request_id,
@@ -98,10 +106,10 @@ def _remedy(asked: str) -> str:
     return "" if "/v1" in asked else "; does the base_url lack a '/v1'?"
 
 
-def _by_status(status: int, found: Collection[str]) -> ErrorClass:
+def _by_status(status: int, found: Collection[str], otherwise: ErrorClass) -> ErrorClass:
     if status >= 400:
         return status_class(status)
     inside = [int(code) for code in found if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600]
     if inside:
         return status_class(inside[0])
-    return "bad_request" if any(code.lower().startswith(_OF_THE_REQUEST) for code in found) else "overloaded"
+    return "bad_request" if any(code.lower().startswith(_OF_THE_REQUEST) for code in found) else otherwise

@@ -25,6 +25,8 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["HttpProvider"]
 
+_NOTHING = Usage()
+
 
 class HttpProvider(ABC):
     """A provider over one vendor's SDK.
@@ -87,7 +89,7 @@ class HttpProvider(ABC):
             raise no_answer(reply, usage)
         return replace(
             answer,
-            usage=usage,
+            usage=None if usage == _NOTHING else usage,  # an answer of no tokens: nobody counted them
             model_name=name_text(body.get(self.model_field)),
             request_id=reply.request_id or name_text(body.get(self.id_field)),
             limits=limit_states(reply.headers, self._clock.now()),

@@ -11,10 +11,10 @@ from typing import Any
 from beam_llmdag.providers.http.access import Access
 from beam_llmdag.text import name_text
 
-__all__ = ["Reply", "codes", "description", "error_in", "read_reply", "words"]
+__all__ = ["Reply", "codes", "description", "error_in", "error_place", "read_reply", "words"]
 
 _ID_HEADERS = ("request-id", "x-request-id", "x-goog-request-id")
-_CODE_KEYS = ("code", "type", "status", "error_code", "reason", "quotaId", "quotaMetric")
+_CODE_KEYS = ("code", "type", "status", "error_code", "status_code", "reason", "quotaId", "quotaMetric")
 _SHOWN = 300
 _TITLE = re.compile(r"<title[^<>]*+>", re.IGNORECASE)
 _END_OF_TITLE = re.compile("</title", re.IGNORECASE)
@@ -69,14 +69,23 @@ def _integer(digits: str) -> int | float:
 
 
 def error_in(body: Any) -> Any:
-    """The error object (or text) in a body, whatever the status was; None if there is none."""
-    return (body.get("error") or None) if isinstance(body, Mapping) else None
+    """The error object (or text) in a body, whatever the status was; None if there is none.
+
+    One of which every field is null or empty is none.
+    """
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return None if not error or (isinstance(error, Mapping) and not any(error.values())) else error
+
+
+def error_place(body: Any) -> Any:
+    """What of a body speaks of an error: its error object, or all of it where the error stands flat in it."""
+    error = error_in(body)
+    return error if isinstance(error, (str, list, Mapping)) else body
 
 
 def codes(body: Any) -> tuple[str, ...]:
     """The machine-readable names of an error: codes, types and reasons, in the order in which they stand."""
-    error = error_in(body)
-    found = [value for value in _codes_in(error) if value != "error"]
+    found = [value for value in _codes_in(error_place(body)) if value != "error"]
     return tuple(dict.fromkeys(found))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = ["reset_seconds", "retry_after_seconds"]
 
+_LONGEST_SECONDS = 1e9  # thirty years: a number without end is still a number
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _LIMITS = (  # what is left of a limit, and when it is full again
@@ -36,10 +37,11 @@ def retry_after_seconds(headers: Mapping[str, str], body: Any, now: float) -> fl
     """
     milliseconds = _told(headers, "retry-after-ms")
     if _NUMBER.fullmatch(milliseconds):
-        return float(milliseconds) / 1000
+        return min(float(milliseconds) / 1000, _LONGEST_SECONDS)
     header = _told(headers, "retry-after")
     if header:
-        return float(header) if _NUMBER.fullmatch(header) else _until(_http_date(header), now)
+        is_number = _NUMBER.fullmatch(header)
+        return min(float(header), _LONGEST_SECONDS) if is_number else _until(_http_date(header), now)
     for delay in _retry_info(body):
         return delay
     resets = [
@@ -100,4 +102,4 @@ def _duration(text: str) -> float | None:
     if not match or not any(match.groups()):
         return None
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    return min(hours * 3600 + minutes * 60 + seconds + milliseconds / 1000, _LONGEST_SECONDS)

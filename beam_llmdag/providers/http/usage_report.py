@@ -20,6 +20,8 @@ def count(value: Any) -> int:
     Raises:
         UsageError: it is none.
     """
+    if isinstance(value, float) and value.is_integer():  # some languages know no other numbers
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS:
         return value
     raise UsageError
