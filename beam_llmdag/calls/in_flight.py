@@ -91,6 +91,9 @@ class InFlight(Generic[Tag, T]):
 
     async def _cancel_tasks(self) -> None:
         self._start_submitted()
+        for _, task in self._ended:  # nobody else will look at them
+            if not task.cancelled():
+                task.exception()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
