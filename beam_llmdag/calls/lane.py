@@ -246,4 +246,5 @@ def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallE
         usage=error.usage,
         sent=error.sent,
         traceback=error.traceback and hidden(error.traceback, secret),
+        asked_again=error.asked_again,
     )
