@@ -137,13 +137,13 @@ class LocalRun:
         Args:
             items: as for `run`, or an iterator that need not end. It is read in a thread of its own.
         """
-        some = threading.Event()
+        some, records = threading.Event(), records_of(items, self._given.id_field)
         with self._entered() as (worker, caller):
             feed, box = Feed(worker.calls.loop, _BUFFERED), _Stream(worker.calls.loop, self._progress, some.set)
             flight: InFlight[None, None] = InFlight(worker.calls)
             try:
                 flight.submit(None, box.filled(self._engine(caller, box).run(self._items(feed))))
-                feed.read(records_of(items, self._given.id_field))
+                feed.read(records)
                 while not box.outbox.ended:
                     if not some.wait(_DEAF_SECONDS):
                         worker.calls.check()
@@ -160,14 +160,15 @@ class LocalRun:
             items: as for `stream`, or an asynchronous iterator.
         """
         some, here = asyncio.Event(), asyncio.get_running_loop()
+        records = None if isinstance(items, AsyncIterable) else records_of(items, self._given.id_field)
         async with self._aentered() as (worker, caller):
             feed = Feed(worker.calls.loop, _BUFFERED)
             box = _Stream(worker.calls.loop, self._progress, lambda: here.call_soon_threadsafe(some.set))
             work = box.filled(self._engine(caller, box).run(self._items(feed)))
             running = asyncio.run_coroutine_threadsafe(work, worker.calls.loop)
-            pump = asyncio.create_task(feed.pump(aiter(items))) if isinstance(items, AsyncIterable) else None
-            if pump is None:
-                feed.read(records_of(items, self._given.id_field))
+            pump = asyncio.create_task(feed.pump(aiter(items))) if records is None else None
+            if records is not None:
+                feed.read(records)
             try:
                 while not box.outbox.ended:
                     try:
