@@ -14,6 +14,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.utils.shared import Shared
 from helpers.places import ROOT
 
 from beam_llmdag.beam.llm_dag import LLMDag
@@ -24,6 +26,7 @@ from beam_llmdag.testing.pinned import Pinned
 
 PLANS = ("pipelined", "staged")
 ENGINES = ("local", *PLANS)
+_OUR_PRISM = Shared()
 
 
 @pytest.fixture(autouse=True)
@@ -195,8 +198,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def prism() -> str:
+def prism(monkeypatch: pytest.MonkeyPatch) -> str:
     """Path of a Prism binary; tests that need one are skipped without."""
+    # Beam keeps the first Prism of a process for all: one that its DirectRunner could not download would be ours, too
+    monkeypatch.setattr(PrismRunner, "shared_handle", _OUR_PRISM)
     places = [*os.environ.get("PATH", "").split(os.pathsep), str(Path.home() / "go" / "bin"), str(ROOT / ".tools")]
     found = next((Path(place) / "prism" for place in places if place and (Path(place) / "prism").is_file()), None)
     if found is None:

@@ -47,6 +47,5 @@ def test_an_installed_package_brings_a_provider(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_provider_that_is_not_installed_is_an_error_that_lists_those_there_are() -> None:
-    dag = Dag("quiet", model="whispering:big")
-    with pytest.raises(GraphError, match=r"'said'.*no provider 'whispering'.*anthropic, google, local, openai"):
-        dag.dimension(lambda item: item.content, name="said")
+    with pytest.raises(GraphError, match=r"'quiet'.*no provider 'whispering'.*anthropic, google, local, openai"):
+        Dag("quiet", model="whispering:big")

@@ -159,7 +159,9 @@ class _Sampler:
             return _FORMATS[schema["format"]]
         least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
         text = str(self._pick(_WORDS))
-        while len(text) < least or self._chance() < 0.6:
+        if self._chance() < 0.6:  # two words at most: short enough for the bounds that an API is told of in words only
+            text += " " + self._pick(_WORDS)
+        while len(text) < least:
             text += " " + self._pick(_WORDS)
         return text if most is None else text[: int(most)]
 
