@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from google.auth.credentials import AnonymousCredentials
 
-from beam_llmdag.beam.io import bigquery_table
+from beam_llmdag.beam.io.bigquery import table as bigquery_table
 from beam_llmdag.beam.io.bigquery.run import Run
 from beam_llmdag.beam.io.bigquery.write import WriteBigQueryResults
 from beam_llmdag.beam.llm_dag import Results
