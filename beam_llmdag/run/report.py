@@ -8,9 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.graph.graph import Graph
-from beam_llmdag.graph.rules import item_spaces
 from beam_llmdag.records.arrow_schemas import rows_schema
 from beam_llmdag.records.metadata import metadata_field
 from beam_llmdag.records.records import row_record
@@ -135,12 +133,7 @@ class Report:
 
     def _schemas(self, regroup: str | None) -> dict[str, Mapping[str, Any] | None]:
         """Dimension of these items -> JSON schema of its data, None for plain text."""
-        spaces = item_spaces(self._graph.steps)
-        return {
-            name: step.output.data_schema
-            for name, step in self._graph.steps.items()
-            if isinstance(step, Dimension) and step.scope == "item" and spaces[name] == regroup
-        }
+        return {name: dimension.output.data_schema for name, dimension in self._graph.item_dimensions(regroup).items()}
 
     def __repr__(self) -> str:
         told = [summary_table(self.summary.to_json(self._graph.dimensions))]

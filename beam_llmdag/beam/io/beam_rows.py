@@ -18,7 +18,6 @@ from apache_beam.typehints.schemas import named_tuple_from_schema
 from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.graph.graph import Graph
-from beam_llmdag.graph.rules import item_spaces
 from beam_llmdag.records.arrow_schemas import COSTS_SCHEMA, FAILURES_SCHEMA, globals_schema, rows_schema
 from beam_llmdag.records.records import Record, cost_record, failure_record, global_record, row_record
 from beam_llmdag.records.result import Result
@@ -80,13 +79,8 @@ class ToBeamRows(beam.PTransform[Any, Any]):
         )
 
     def _rows(self, rows: PCollection[Any], label: str, space: str | None) -> Any:
-        spaces = item_spaces(self._dag.steps)
-        dimensions = {
-            step.name: step.output.data_schema
-            for step in self._dag.dimensions.values()
-            if step.scope == "item" and spaces[step.name] == space
-        }
-        schema = rows_schema(dimensions)
+        dimensions = self._dag.item_dimensions(space)
+        schema = rows_schema({name: dimension.output.data_schema for name, dimension in dimensions.items()})
         records = rows | f"Records of {label}" >> beam.Map(row_record, schema)
         return records | f"Rows of {label}" >> _WithSchema(schema)
 

@@ -13,7 +13,6 @@ from beam_llmdag.beam.io.write import OutputFormat, WriteRecords
 from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.graph.graph import Graph
-from beam_llmdag.graph.rules import item_spaces
 from beam_llmdag.records.arrow_schemas import (
     COSTS_SCHEMA,
     FAILURES_SCHEMA,
@@ -151,13 +150,8 @@ def _rows(
     space: str | None,
     to_record: Callable[[Row, pa.Schema], Record],
 ) -> ResultOutput:
-    spaces = item_spaces(dag.steps)
-    dimensions = {
-        step.name: step.output.data_schema
-        for step in dag.dimensions.values()
-        if step.scope == "item" and spaces[step.name] == space
-    }
-    schema = rows_schema(dimensions)
+    dimensions = dag.item_dimensions(space)
+    schema = rows_schema({name: dimension.output.data_schema for name, dimension in dimensions.items()})
     return ResultOutput(name, rows | f"Records of {name}" >> beam.Map(to_record, schema), schema)
 
 
