@@ -134,7 +134,7 @@ def test_time_that_limits_took_is_reported_to_the_runner(run: Any, plan: str) ->
     dag = dag_with([answer("a", 10, 5)], model=Model("scripted:m", requests_per_minute=6))
     outcome = run(dag, [{"id": str(n), "content": "x"} for n in range(11)], plan=plan, clock=FakeClock(), store=False)
     assert outcome.counters[""] == {"cumulativeThrottlingSeconds": 100}
-    assert outcome.distributions["analyze"]["waiting_ms"].max >= 90_000  # as late as the last may have asked
+    assert outcome.distributions["analyze"]["waiting_ms"].max >= 10_000  # one at least waited for the next in line
 
 
 def test_a_run_that_no_limit_held_back_reports_none(run: Any, plan: str) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import logging
 import os
 import threading
 import time
@@ -128,17 +129,20 @@ def test_what_the_user_has_frozen_stays_frozen():
         gc.unfreeze()
 
 
-async def block(released):
+async def block(begun, released):
+    begun.set()
     released.wait(30)
 
 
 def test_a_loop_that_stands_is_named_in_the_log_by_where_it_stands(caplog, monkeypatch):
     monkeypatch.setattr("beam_llmdag.calls.call_thread._REPORTED_SECONDS", 0.05)
-    calls, released = CallThread(), threading.Event()
-    asyncio.run_coroutine_threadsafe(block(released), calls.loop)
-    for _ in range(100):
+    caplog.set_level(logging.WARNING)
+    calls, begun, released = CallThread(), threading.Event(), threading.Event()
+    asyncio.run_coroutine_threadsafe(block(begun, released), calls.loop)
+    assert begun.wait(30)
+    for _ in range(600):
         calls.check()
-        if caplog.records:
+        if "no call goes on" in caplog.text:
             break
         released.wait(0.05)
     released.set()
@@ -150,7 +154,7 @@ def test_a_loop_that_stands_is_named_in_the_log_by_where_it_stands(caplog, monke
 
 def test_nobody_waits_for_the_end_of_what_cannot_end():
     calls, released = CallThread(), threading.Event()
-    asyncio.run_coroutine_threadsafe(block(released), calls.loop)
+    asyncio.run_coroutine_threadsafe(block(threading.Event(), released), calls.loop)
     assert not calls.finish(asyncio.sleep(0), 30)
     released.set()
     assert calls.finish(asyncio.sleep(0), 30)
