@@ -74,16 +74,24 @@ class CallFn(beam.DoFn):
             metrics.drop()
         self._flight = InFlight(self._worker.calls)
 
+    def flight(self) -> InFlight[WindowedValue, Any]:
+        """What is on its way in this bundle."""
+        assert self._flight is not None
+        return self._flight
+
     def process(
         self,
         element: Any,
         place: Any = beam.DoFn.WindowedValueParam,  # one parameter: Beam fills them in slowly
         **sides: Any,
     ) -> Iterator[Any]:
-        flight = self._flight
-        assert flight is not None
+        flight = self.flight()
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
         self.start(flight, element, place, named)
+        yield from self.ended(flight)
+
+    def ended(self, flight: InFlight[WindowedValue, Any]) -> Iterator[Any]:
+        """What leaves the step once something was submitted; waits while too much is on its way."""
         try:
             yield from self._emit(flight)
             while flight.pending >= self._most_in_flight:
@@ -94,8 +102,7 @@ class CallFn(beam.DoFn):
             raise
 
     def finish_bundle(self) -> Iterator[Any]:
-        flight = self._flight
-        assert flight is not None
+        flight = self.flight()
         try:
             while flight.pending:
                 flight.wait()

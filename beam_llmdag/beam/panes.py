@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.pvalue import PCollection
+from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.trigger import AccumulationMode
+from apache_beam.transforms.userstate import TimerSpec, on_timer
 from apache_beam.transforms.window import NonMergingWindowFn, TimestampCombiner
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -21,7 +23,7 @@ from beam_llmdag.beam.call_fn import CallFn
 from beam_llmdag.beam.config import RunConfig
 from beam_llmdag.beam.items import Placed, keyed_by_id
 from beam_llmdag.beam.strict import stop_if_strict
-from beam_llmdag.beam.windows.accumulated import Accumulated
+from beam_llmdag.beam.windows.accumulated import ARRIVED, KEPT, WAITING, OneByOne, Part, whole_pane
 from beam_llmdag.beam.windows.checks import fires_once
 from beam_llmdag.beam.windows.places import at_place
 from beam_llmdag.beam.windows.rewindowed import Rewindowed, changed
@@ -38,9 +40,6 @@ GLOBALS = "globals"
 
 AGAIN = "again"
 """Tag of rows that have been delivered before, with results that had to be made again for a later pane."""
-
-PanedRows = tuple[int, list[Placed]]
-"""The rows that a pane is about; that many of them, the first ones, were in an earlier pane and have been delivered."""
 
 
 class AnswerPanes(beam.PTransform[Any, Any]):
@@ -69,11 +68,11 @@ class AnswerPanes(beam.PTransform[Any, Any]):
         keyed = keyed | "Each row once" >> Rewindowed(_Same(), gathered).with_output_types(tuple[bytes, Placed])
         grouped = keyed | "Gather" >> beam.GroupByKey()
         if windowing.accumulation_mode == AccumulationMode.ACCUMULATING and not fires_once(windowing, bounded=False):
-            panes, fn = grouped | "Rows so far" >> Accumulated(windowing), _PaneFn
+            panes, fn = grouped | OneByOne(), _RowsSoFarFn(self._config, self._plan, self._most_in_flight, windowing)
         else:
-            panes, fn = grouped, _NewRowsFn
+            panes, fn = grouped, _NewRowsFn(self._config, self._plan, self._most_in_flight)
         regroups = {name: Row for name in self._plan.leaves if name is not None}
-        answer = Rewindowed(fn(self._config, self._plan, self._most_in_flight), windowing)
+        answer = Rewindowed(fn, windowing)
         answer = answer.with_output_types(Row, **{GLOBALS: Result, AGAIN: Row, **regroups})
         return panes | "Answer" >> answer.with_outputs(GLOBALS, AGAIN, *regroups, main="rows")
 
@@ -118,14 +117,18 @@ class _PaneFn(CallFn):
         super().__init__(config, tuple(name for name in config.graph.dimensions if name not in done), most_in_flight)
         self._plan = plan
 
-    def pane(self, element: Any) -> PanedRows:
-        """The rows of an element. Called on the bundle's thread: a runner may let no other iterate."""
-        rows: PanedRows = element
-        return rows
+    def start_pane(
+        self, flight: InFlight[WindowedValue, Any], place: WindowedValue, old: list[Placed], new: list[Placed]
+    ) -> None:
+        """Submits what is to be done with a pane.
 
-    def start(self, flight: InFlight[WindowedValue, Any], element: Any, place: WindowedValue, _: Sides) -> None:
-        old, rows = self.pane(element)
-        walk = PaneWalk(self._plan, self._config.graph.steps, self._caller, [row for _, row in rows])
+        Args:
+            flight: of the bundle.
+            place: where the pane is.
+            old: rows that were in an earlier pane of the window and have been delivered.
+            new: the others.
+        """
+        walk = PaneWalk(self._plan, self._config.graph.steps, self._caller, [row for _, row in (*old, *new)])
         [window] = place.windows  # of a grouping
         end = WindowedValue(None, window.max_timestamp(), place.windows, place.pane_info)
         for stage in self._plan.stages:
@@ -134,10 +137,10 @@ class _PaneFn(CallFn):
             elif isinstance(stage, RegroupStage):
                 flight.submit(end, _reported(walk, stage.name))
                 flight.submit(end, _regrouped(walk, stage.name))
-        for index in range(old):
+        for index in range(len(old)):
             flight.submit(end, _again(walk, index))
         if not rows_end_in_head(self._plan):
-            for index, (data, row) in enumerate(rows[old:], start=old):
+            for index, (data, row) in enumerate(new, start=len(old)):
                 flight.submit(at_place(None, data, window), _finished(walk, None, index, row))
 
     def results(self, made: _Part) -> Iterable[Result]:
@@ -156,8 +159,45 @@ class _PaneFn(CallFn):
 class _NewRowsFn(_PaneFn):
     """As `_PaneFn`, of rows as they are grouped, which are all new: nothing before hands on a list of them."""
 
-    def pane(self, element: Any) -> PanedRows:
-        return 0, list(element[1])
+    def start(self, flight: InFlight[WindowedValue, Any], element: Any, place: WindowedValue, _: Sides) -> None:
+        self.start_pane(
+            flight, place, [], list(element[1])
+        )  # on the bundle's thread: a runner may let no other iterate
+
+
+class _RowsSoFarFn(_PaneFn):
+    """As `_PaneFn`, of the parts of panes; knows the rows of earlier panes of their window."""
+
+    EXPIRY = TimerSpec("expiry", TimeDomain.WATERMARK)
+
+    def __init__(self, config: RunConfig, plan: Plan, most_in_flight: int, windowing: beam.Windowing) -> None:
+        super().__init__(config, plan, most_in_flight)
+        self._window_coder = windowing.windowfn.get_window_coder()
+        self._allowed_lateness = windowing.allowed_lateness
+
+    def process(
+        self,
+        element: tuple[bytes, Part],
+        kept: Any = beam.DoFn.StateParam(KEPT),
+        waiting: Any = beam.DoFn.StateParam(WAITING),
+        arrived: Any = beam.DoFn.StateParam(ARRIVED),
+        expiry: Any = beam.DoFn.TimerParam(EXPIRY),
+    ) -> Iterator[Any]:
+        key, part = element
+        window = self._window_coder.decode(key[1:])
+        expiry.set(window.max_timestamp() + self._allowed_lateness)
+        flight, new = self.flight(), whole_pane(part, waiting, arrived)
+        if new is not None:
+            old = list(kept.read())
+            for row in new:
+                kept.add(row)
+            self.start_pane(flight, at_place(None, part[1], window), old, new)
+        yield from self.ended(flight)
+
+    @on_timer(EXPIRY)
+    def expire(self, kept: Any = beam.DoFn.StateParam(KEPT)) -> None:
+        """The window is over, and nothing late is let in any more."""
+        kept.clear()
 
 
 async def _answered(walk: PaneWalk, barrier: str) -> _Part:

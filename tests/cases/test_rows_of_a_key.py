@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import pytest
 from apache_beam.coders import registry
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing import test_stream
+from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from helpers.dags import answered, make_dag, prompt_of
 
@@ -126,22 +128,30 @@ def test_prompts_about_the_rows_of_a_key_are_the_same_in_both_plans_and_each_tim
     assert asked[1:] == asked[:1] * 2
 
 
-def rows_of_a_pane(count: int) -> Outcome:
+DISCARDING: dict[str, Any] = {}
+ACCUMULATING: dict[str, Any] = {
+    "trigger": Repeatedly(AfterCount(1)),
+    "accumulation_mode": AccumulationMode.ACCUMULATING,
+}
+
+
+def rows_of_a_pane(count: int, windowing: dict[str, Any]) -> Outcome:
     """Runs a plain global over one window of a stream."""
     dag, _ = counting_dag()
     outcome = Outcome()
     pipeline = beam.Pipeline(runner=BundleBasedDirectRunner(), options=PipelineOptions(["--streaming"]))
     elements = [TimestampedValue(item, 1) for item in shops(count)]
     stream = test_stream.TestStream().add_elements(elements).advance_watermark_to_infinity()
-    results = pipeline | stream | beam.WindowInto(FixedWindows(10)) | LLMDag(dag)
+    results = pipeline | stream | beam.WindowInto(FixedWindows(10), **windowing) | LLMDag(dag)
     outcome.largest.watch(pipeline)
     results.globals | "Keep" >> beam.Map(outcome.keep)
     pipeline.run().wait_until_finish()
     return outcome
 
 
-def test_no_element_grows_with_the_rows_of_a_pane() -> None:
-    """beam-53, in unbounded input whose panes discard."""
-    few, many = rows_of_a_pane(30), rows_of_a_pane(300)
+@pytest.mark.parametrize("windowing", [DISCARDING, ACCUMULATING], ids=["discarding", "accumulating"])
+def test_no_element_grows_with_the_rows_of_a_pane(windowing: dict[str, Any]) -> None:
+    """beam-53, in unbounded input."""
+    few, many = rows_of_a_pane(30, windowing), rows_of_a_pane(300, windowing)
     assert many.answers["overview", "north"] == 300
     assert len(CONTENT) < many.largest.rows <= few.largest.rows
