@@ -68,9 +68,10 @@ class AnswerPanes(beam.PTransform[Any, Any]):
         keyed = keyed | "Each row once" >> Rewindowed(_Same(), gathered).with_output_types(tuple[bytes, Placed])
         grouped = keyed | "Gather" >> beam.GroupByKey()
         if windowing.accumulation_mode == AccumulationMode.ACCUMULATING and not fires_once(windowing, bounded=False):
-            panes, fn = grouped | OneByOne(), _RowsSoFarFn(self._config, self._plan, self._most_in_flight, windowing)
+            fn: _PaneFn = _RowsSoFarFn(self._config, self._plan, self._most_in_flight, windowing)
+            panes = grouped | OneByOne()
         else:
-            panes, fn = grouped, _NewRowsFn(self._config, self._plan, self._most_in_flight)
+            fn, panes = _NewRowsFn(self._config, self._plan, self._most_in_flight), grouped
         regroups = {name: Row for name in self._plan.leaves if name is not None}
         answer = Rewindowed(fn, windowing)
         answer = answer.with_output_types(Row, **{GLOBALS: Result, AGAIN: Row, **regroups})
@@ -175,7 +176,7 @@ class _RowsSoFarFn(_PaneFn):
         self._window_coder = windowing.windowfn.get_window_coder()
         self._allowed_lateness = windowing.allowed_lateness
 
-    def process(
+    def process(  # type: ignore[override]  # Beam fills the parameters in by what their defaults are
         self,
         element: tuple[bytes, Part],
         kept: Any = beam.DoFn.StateParam(KEPT),
