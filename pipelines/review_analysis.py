@@ -65,9 +65,8 @@ class Summary(BaseModel):
 def filter_spam(item: Item) -> str:
     """Asks whether the review is spam."""
     return (
-        f"{item.content}\n\n"
         "Is this product review spam or a review? spam: an advertisement or a link. "
-        "review: a customer tells about a product."
+        f"review: a customer tells about a product.\n\n{item.content}"
     )
 
 
@@ -88,16 +87,15 @@ def sentiment(item: Item) -> str:
 
 _TOPICS_QUESTION = "What does the customer praise or criticise?"
 _TOPICS_EXAMPLES = (
-    (
-        "The mixer came with a broken lid, but the shop sent a new one within two days.",
-        '{"topics": ["lid", "service"]}',
-    ),
-    ("Nice colour, but far too small for a grown man.", '{"topics": ["colour", "size"]}'),
+    ("My son loves it, and the wheels are strong. The paint comes off, though.", '{"topics": ["wheels", "paint"]}'),
+    ("Cuts bread like butter. Not for small hands.", '{"topics": ["cuts bread", "small hands"]}'),
+    ("It rattles, and it came a week late.", '{"topics": ["rattles", "came late"]}'),
+    ("Warm in winter. The zip broke.", '{"topics": ["warm", "zip"]}'),
 )
 
 
 def topics(item: Item) -> list[Message]:
-    """Asks what the review is about, after two examples."""
+    """Asks what the review is about, after examples that take words from theirs: small models do as they do."""
     asked = [
         message
         for review, answer in _TOPICS_EXAMPLES

@@ -82,6 +82,8 @@ class BeamRun(Pinned):
         rows = {f"regrouped {name}": rows for name, rows in report.regrouped.items()}
         kinds = ("items", "globals", "failures", "costs")
         for name, values in {**rows, **{kind: getattr(report, kind) for kind in kinds}}.items():
+            if not values:  # a PCollection without elements says nothing
+                continue
             self.seen[name] = [Seen(value, None, 0.0, None) for value in values]
         return self
 
@@ -180,7 +182,7 @@ class Runner:
 def run() -> Runner:
     """Runs a dag on the FnApiRunner, `run(dag, elements, plan=…)`.
 
-    Or in both plans, `run.both(dag, elements)`, or on the local engine as well, `run.everywhere(dag, elements)`.
+    Or in both plans, `run.everywhere(dag, elements)`, or on the local engine as well, `run.everywhere(dag, elements)`.
     """
     return Runner()
 

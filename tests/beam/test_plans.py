@@ -53,7 +53,7 @@ def test_a_join_sees_the_answers_of_all_its_branches_about_its_own_item(run: Any
     def c(item: Item, a: str, b: str) -> str:
         return f"c {item.id} {a} {b}"
 
-    outcome = run.both(dag, texts("1", "2"))
+    outcome = run.everywhere(dag, texts("1", "2"))
     assert outcome.data("c") == {"1": "<c 1 <a 1> <b 1>>", "2": "<c 2 <a 2> <b 2>>"}
     assert [list(row.results) for row in outcome.items] == [["a", "b", "c"]] * 2
 
@@ -73,11 +73,11 @@ def test_a_skip_passes_on_to_all_that_need_it_with_its_reason(run: Any) -> None:
     def third(second: str) -> str:
         return f"third {second}"
 
-    outcome = run.both(dag, texts("1", "2"))
+    outcome = run.everywhere(dag, texts("1", "2"))
     assert outcome.statuses("third") == {"1": "skipped", "2": "ok"}
     assert outcome.items[0].results["second"].reason == "its skip_if is true"
     assert outcome.items[0].results["third"].reason == "needs 'second', which was skipped (its skip_if is true)"
-    assert prompts(provider) == sorted(["1", "2", "second 2", "third <second 2>"] * 2)
+    assert prompts(provider) == sorted(["1", "2", "second 2", "third <second 2>"] * 3)
     assert outcome.failures == []
 
 
@@ -96,7 +96,7 @@ def test_a_failed_dimension_costs_its_siblings_nothing(run: Any) -> None:
     def behind_bad(bad: str) -> str:
         return bad
 
-    outcome = run.both(dag, texts("1", "2"))
+    outcome = run.everywhere(dag, texts("1", "2"))
     assert outcome.statuses("good") == {"1": "ok", "2": "ok"}
     assert outcome.statuses("bad") == {"1": "failed", "2": "ok"}
     assert outcome.statuses("behind_bad") == {"1": "skipped", "2": "ok"}
@@ -121,7 +121,7 @@ def test_on_failure_supplies_a_value_that_is_marked_and_used(run: Any) -> None:
     def user(constant: str, computed: str) -> str:
         return f"{constant} {computed}"
 
-    outcome = run.both(dag, texts("1"))
+    outcome = run.everywhere(dag, texts("1"))
     assert outcome.statuses("constant") == {"1": "fallback"}
     assert outcome.data("constant") == {"1": "no"}
     assert outcome.data("computed") == {"1": "1: bad_request"}
@@ -145,12 +145,12 @@ def test_a_global_sees_all_rows_ordered_by_id_and_items_after_it_see_its_answer(
     def after(item: Item, all_of: str) -> str:
         return f"{item.id} {all_of}"
 
-    outcome = run.both(dag, texts("b", "c", "a"))
+    outcome = run.everywhere(dag, texts("b", "c", "a"))
     assert [(result.dimension, result.item_id, result.data) for result in outcome.globals] == [
         ("all_of", "", "<a=<a> b=<b> c=<c>>")
     ]
     assert outcome.data("after")["b"] == "<b <a=<a> b=<b> c=<c>>>"
-    assert len(provider.requests) == 2 * 7
+    assert len(provider.requests) == 3 * 7
 
 
 def test_a_global_leaves_out_and_names_rows_without_an_answer(run: Any) -> None:
@@ -164,7 +164,7 @@ def test_a_global_leaves_out_and_names_rows_without_an_answer(run: Any) -> None:
     def all_of(items: list[Item], each: list[str]) -> str:
         return " ".join(item.id for item in items)
 
-    [result] = run.both(dag, texts("a", "f", "s")).globals
+    [result] = run.everywhere(dag, texts("a", "f", "s")).globals
     assert (result.data, result.left_out) == ("<a>", ("f", "s"))
     assert result.reason == "2 of 3 items left out: they have no answers"
 
@@ -180,10 +180,10 @@ def test_a_dag_of_globals_alone_delivers_its_items_and_their_answers(run: Any) -
     def of_that(all_of: str) -> str:
         return f"again {all_of}"
 
-    outcome = run.both(dag, texts("1", "2"))
+    outcome = run.everywhere(dag, texts("1", "2"))
     assert [(row.item.id, row.results) for row in outcome.items] == [("1", {}), ("2", {})]
     assert [result.data for result in outcome.globals] == ["<text of 1 text of 2>", "<again <text of 1 text of 2>>"]
-    assert len(provider.requests) == 2 * 2
+    assert len(provider.requests) == 3 * 2
 
 
 def test_a_grouped_global_answers_once_per_group_and_each_item_sees_its_own(run: Any) -> None:
@@ -201,7 +201,7 @@ def test_a_grouped_global_answers_once_per_group_and_each_item_sees_its_own(run:
     def after(item: Item, digest: str) -> str:
         return f"{item.id}: {digest}"
 
-    outcome = run.both(dag, texts("x1", "y1", "x2"))
+    outcome = run.everywhere(dag, texts("x1", "y1", "x2"))
     assert {result.item_id: result.data for result in outcome.globals} == {"<x>": "<x1+x2>", "<y>": "<y1>"}
     assert outcome.data("after") == {"x1": "<x1: <x1+x2>>", "x2": "<x2: <x1+x2>>", "y1": "<y1: <y1>>"}
 
@@ -241,7 +241,7 @@ def regrouping_dag(groups: dict[str, list[str]]) -> tuple[Dag, ScriptedProvider]
 
 def test_a_regroup_makes_new_items_that_know_their_sources_and_a_global_follows(run: Any) -> None:
     dag, _ = regrouping_dag({"late": ["1", "3"], "broken": ["2"]})
-    outcome = run.both(dag, texts("1", "2", "3"))
+    outcome = run.everywhere(dag, texts("1", "2", "3"))
     assert [(row.item.id, row.item.content, row.item.source_ids) for row in outcome.regrouped["by_group"]] == [
         ("broken", "text of 2", ("2",)),
         ("late", "text of 1\n\ntext of 3", ("1", "3")),
@@ -259,7 +259,7 @@ def test_a_regroup_makes_new_items_that_know_their_sources_and_a_global_follows(
 def test_a_regroup_reports_ids_that_the_model_invented_dropped_or_repeated(run: Any) -> None:
     """Case graph-03."""
     dag, _ = regrouping_dag({"late": ["r1", "r9", "r2"], "broken": ["r2", " r3"]})
-    outcome = run.both(dag, texts("r1", "r2", "r3", "r4"))
+    outcome = run.everywhere(dag, texts("r1", "r2", "r3", "r4"))
     [report] = [result.data for result in outcome.globals if result.dimension == "by_group"]
     assert report["unknown"] == ["r9", " r3"]
     assert report["left_out"] == ["r3", "r4"]
@@ -276,7 +276,7 @@ def test_a_regroup_without_its_global_makes_no_items_and_says_why(run: Any) -> N
 
     dag, _ = regrouping_dag({})
     dag.providers["scripted"] = ScriptedProvider(answers)
-    outcome = run.both(dag, texts("1"))
+    outcome = run.everywhere(dag, texts("1"))
     results = {result.dimension: (result.status, result.reason) for result in outcome.globals}
     assert results["by_group"] == ("skipped", "needs 'group', which failed (refused)")
     assert results["overall"] == ("skipped", "no items")
@@ -286,7 +286,7 @@ def test_a_regroup_without_its_global_makes_no_items_and_says_why(run: Any) -> N
 def test_no_items_mean_no_call_and_a_skipped_global_that_says_so(run: Any) -> None:
     """Case inputs-09, in a pipeline."""
     dag, provider = regrouping_dag({})
-    outcome = run.both(dag, [])
+    outcome = run.everywhere(dag, [])
     assert provider.requests == []
     assert outcome.items == []
     assert {result.dimension: result.status for result in outcome.globals} == {
@@ -310,10 +310,10 @@ def test_item_dimensions_after_a_global_do_not_run_when_the_global_failed(run: A
     def after(item: Item, all_of: str) -> str:
         return f"after {all_of}"
 
-    outcome = run.both(dag, texts("1", "2"))
+    outcome = run.everywhere(dag, texts("1", "2"))
     assert outcome.statuses("after") == {"1": "skipped", "2": "skipped"}
     assert [failure.dimension for failure in outcome.failures] == ["all_of"]
-    assert prompts(provider) == ["fail", "fail"]
+    assert prompts(provider) == ["fail"] * 3
 
 
 def test_every_attempt_is_a_line_of_the_bill_whatever_came_of_it(run: Any) -> None:
@@ -326,7 +326,7 @@ def test_every_attempt_is_a_line_of_the_bill_whatever_came_of_it(run: Any) -> No
     def verdict(item: Item) -> str:
         return item.id
 
-    outcome = run.both(dag, texts("1"))
+    outcome = run.everywhere(dag, texts("1"))
     assert [(cost.dimension, cost.item_id, cost.number, cost.attempt.error_class) for cost in outcome.costs] == [
         ("verdict", "1", 1, "invalid_answer"),
         ("verdict", "1", 2, None),

@@ -346,7 +346,7 @@ def test_a_function_that_returns_nonsense_fails_the_row_and_is_named(
     dag = Dag("rate", model=model)
     function = options.pop("function", None) or (lambda item: "x")
     dag.dimension(function, name="analyze", **options)
-    outcome = run.both(dag, [{"id": "a", "content": "x"}])
+    outcome = run.everywhere(dag, [{"id": "a", "content": "x"}])
     [failure] = outcome.failures
     assert (failure.dimension, failure.item_id, failure.attempts) == ("analyze", "a", ())
     assert [word for word in words if word not in failure.message] == []

@@ -41,7 +41,7 @@ def diamond(on_missing: Any, d_scope: str = "item", spoil: str = "skip"):
 @pytest.mark.parametrize("spoil", ["skip", "fail"])
 def test_a_join_behind_a_missing_branch_is_skipped_by_default(run, spoil):
     """graph-01-join-behind-a-skip, default"""
-    done = run.both(diamond("skip", spoil=spoil)[0], ITEMS)
+    done = run.everywhere(diamond("skip", spoil=spoil)[0], ITEMS)
     assert done.statuses("d") == {"1": "skipped", "2": "ok"}
     assert "'b'" in done.items[0].results["d"].reason
     assert done.statuses("c") == {"1": "ok", "2": "ok"}
@@ -50,14 +50,14 @@ def test_a_join_behind_a_missing_branch_is_skipped_by_default(run, spoil):
 @pytest.mark.parametrize("spoil", ["skip", "fail"])
 def test_a_join_that_runs_all_the_same_gets_none(run, spoil):
     """graph-01-join-behind-a-skip, run"""
-    done = run.both(diamond("run", spoil=spoil)[0], ITEMS)
+    done = run.everywhere(diamond("run", spoil=spoil)[0], ITEMS)
     assert done.data("d") == {"1": "d None c skip b", "2": "d b all c all"}
 
 
 @pytest.mark.parametrize("spoil", ["skip", "fail"])
 def test_a_join_that_fails_names_the_branch(run, spoil):
     """graph-01-join-behind-a-skip, fail"""
-    done = run.both(diamond("fail", spoil=spoil)[0], ITEMS)
+    done = run.everywhere(diamond("fail", spoil=spoil)[0], ITEMS)
     assert done.statuses("d") == {"1": "failed", "2": "ok"}
     [failure] = [failure for failure in done.failures if failure.dimension == "d"]
     assert (failure.item_id, failure.error_class) == ("1", "dependency")
@@ -67,7 +67,7 @@ def test_a_join_that_fails_names_the_branch(run, spoil):
 @pytest.mark.parametrize("spoil", ["skip", "fail"])
 def test_a_global_join_leaves_the_item_out_and_says_so(run, spoil):
     """graph-01-join-behind-a-skip, global, default"""
-    [result] = run.both(diamond("skip", "global", spoil)[0], ITEMS).globals
+    [result] = run.everywhere(diamond("skip", "global", spoil)[0], ITEMS).globals
     assert result.data == "d ['b all'] ['c all']"
     assert result.left_out == ("1",)
     assert "1 of 2 items left out" in result.reason
@@ -75,14 +75,14 @@ def test_a_global_join_leaves_the_item_out_and_says_so(run, spoil):
 
 def test_a_global_join_that_runs_all_the_same_gets_none_for_the_item(run):
     """graph-01-join-behind-a-skip, global, run"""
-    [result] = run.both(diamond("run", "global")[0], ITEMS).globals
+    [result] = run.everywhere(diamond("run", "global")[0], ITEMS).globals
     assert result.data == "d [None, 'b all'] ['c skip b', 'c all']"
     assert result.left_out == ()
 
 
 def test_a_global_join_that_fails_names_the_item(run):
     """graph-01-join-behind-a-skip, global, fail"""
-    done = run.both(diamond("fail", "global")[0], ITEMS)
+    done = run.everywhere(diamond("fail", "global")[0], ITEMS)
     [result] = done.globals
     assert (result.status, result.error_class) == ("failed", "dependency")
     assert "1 items have no answer of what it needs: '1'" in result.message
@@ -249,7 +249,7 @@ SOURCE = [Item(f"r{n}", f"text {n}") for n in range(1, 5)]
 def test_ids_that_a_model_invented_dropped_or_repeated_are_reported(run):
     """graph-03-regroup-with-wrong-ids"""
     answer = {"groups": [{"name": "late", "ids": ["r1", "r9", "r2"]}, {"name": "broken", "ids": ["r2", " r3"]}]}
-    done = run.both(grouping(answer)[0], SOURCE)
+    done = run.everywhere(grouping(answer)[0], SOURCE)
     rows = {row.item.id: row for row in done.regrouped["by_group"]}
     assert {name: row.item.source_ids for name, row in rows.items()} == {"late": ("r1", "r2"), "broken": ("r2",)}
     assert rows["late"].results["analyze"].data == "About text 1\n\ntext 2"
@@ -293,7 +293,7 @@ def test_a_grouping_that_failed_makes_no_items_and_says_why(run):
     dag.dimension(lambda items: "Group these", scope="global", output=Groups, name="group")
     by_group = dag.regroup(lambda items, group: {g.name: g.ids for g in group.groups}, name="by_group")
     dag.dimension(lambda item: f"About {item.content}", over=by_group, name="analyze")
-    done = run.both(dag, SOURCE)
+    done = run.everywhere(dag, SOURCE)
     report = {result.dimension: result for result in done.globals}
     assert (report["group"].status, report["by_group"].status) == ("failed", "skipped")
     assert "'group', which failed (invalid_answer)" in report["by_group"].reason
@@ -308,7 +308,7 @@ def test_the_reason_of_a_skip_does_not_grow_with_the_chain(run: Runner) -> None:
     for number in range(1, 41):
         function = eval(f"lambda item, d{number - 1}: 'Q'")
         dag.dimension(function, name=f"d{number}")
-    [row] = run.both(dag, [{"id": "1", "content": "x"}]).items
+    [row] = run.everywhere(dag, [{"id": "1", "content": "x"}]).items
     assert provider.requests == []
     assert {result.status for result in row.results.values()} == {"skipped"}
     assert row.results["d1"].reason == "needs 'd0', which was skipped (its skip_if is true)"

@@ -82,11 +82,11 @@ def test_template_syntax_in_data_and_answers_is_only_ever_text(run: Any) -> None
     def second(item: Item, first: Answer) -> str:
         return f"Check: {first.text} / {item.content}"
 
-    run.both(dag, [{"id": "a", "content": BRACES}])
+    run.everywhere(dag, [{"id": "a", "content": BRACES}])
     assert [prompt_of(request) for request in provider.requests] == [
         f"Repeat: {BRACES}",
         f"Check: {{{{ item.id }}}} {{% for i in x %}} {{y}} / {BRACES}",
-    ] * 2
+    ] * 3
 
 
 def test_a_spreadsheets_csv_keeps_its_ids_to_the_end(tmp_path: Path, plan: Any) -> None:
@@ -109,15 +109,15 @@ def test_a_blank_prompt_is_known_before_the_call_and_null_is_never_a_word(run: A
     items.append({"id": "d", "content": "fine"})
     dag, provider = scripted()
     dag.dimension(lambda item: item.content, name="alone")
-    outcome = run.both(dag, items)
+    outcome = run.everywhere(dag, items)
     assert outcome.statuses("alone") == {"a": "failed", "b": "failed", "c": "failed", "d": "ok"}
     assert [(failure.item_id, failure.attempts) for failure in outcome.failures] == [("a", ()), ("b", ()), ("c", ())]
     assert all("empty" in failure.message or "blank" in failure.message for failure in outcome.failures)
-    assert [prompt_of(request) for request in provider.requests] == ["fine", "fine"]
+    assert [prompt_of(request) for request in provider.requests] == ["fine"] * 3
 
     dag, provider = scripted()
     dag.dimension(lambda item: f"Sentiment of: {item.content}", name="framed")
-    outcome = run.both(dag, items)
+    outcome = run.everywhere(dag, items)
     assert set(outcome.statuses("framed").values()) == {"ok"}
     assert not any(word in prompt_of(request) for request in provider.requests for word in ("None", "nan"))
 
@@ -138,7 +138,7 @@ def test_integer_ids_become_text_and_a_regroup_finds_them(run: Any) -> None:
     def analyze(item: Item) -> str:
         return "x"
 
-    outcome = run.both(dag, [{"id": 1, "content": "x"}, {"id": 2, "content": "y"}])
+    outcome = run.everywhere(dag, [{"id": 1, "content": "x"}, {"id": 2, "content": "y"}])
     assert [row.item.id for row in outcome.items] == ["1", "2"]
     assert [(row.item.source_ids, row.item.content) for row in outcome.regrouped["by_group"]] == [
         (("1",), "x"),

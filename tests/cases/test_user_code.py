@@ -171,7 +171,7 @@ def test_odd_exceptions_are_the_same_in_every_plan(run: Runner) -> None:
     dag = Dag("test", model="scripted:x", providers={"scripted": ScriptedProvider(["yes"])})
     for name, prompt in odd.items():
         dag.dimension(prompt, name=name.lower())
-    made = run.both(dag, [{"id": item.id, "content": item.content} for item in ITEMS])
+    made = run.everywhere(dag, [{"id": item.id, "content": item.content} for item in ITEMS])
     assert [failure.item_id for failure in made.failures] == ["k2", "k2"]
     assert all('File "test_user_code.py"' in (failure.traceback or "") for failure in made.failures)
     report = dag.run(ITEMS, store=False, progress=False)
@@ -362,7 +362,7 @@ def test_what_a_function_writes_into_its_arguments_stays_there(
     """Case user-code-53."""
     dag = writes_into_all(output=output, names_of=names_of)
     record = {"id": "k1", "content": {"lines": ["l"]}, "metadata": {"tags": ["a"]}}
-    made = run.both(dag, [record])
+    made = run.everywhere(dag, [record])
     [row] = made.items
     assert (row.item.content, row.item.metadata) == ({"lines": ["l"]}, {"tags": ["a"]})
     assert row.results["topics"].data == {"names": ["a"]}

@@ -101,7 +101,7 @@ def test_an_item_hears_of_its_own_group_without_needing_what_the_groups_are_made
     )
     dag.dimension(lambda item, digest: f"{item.id} is one of {digest}", name="compare")
     items = [{"id": "1", "content": "a"}, {"id": "2", "content": "b"}, {"id": "3", "content": "a"}]
-    assert run.both(dag, items).data("compare") == {
+    assert run.everywhere(dag, items).data("compare") == {
         "1": "1 is one of 1 3",
         "2": "2 is one of 2",
         "3": "3 is one of 1 3",
@@ -113,4 +113,4 @@ def test_what_comes_after_a_regroup_waits_for_it_and_runs(run: Any) -> None:
     add(dag, "group", scope="global")
     dag.regroup(lambda items, group: {"all": [item.id for item in items]}, name="made")
     add(dag, "last", after=["made"])
-    assert run.both(dag, [{"id": "1", "content": "a"}]).data("last") == {"1": "yes"}
+    assert run.everywhere(dag, [{"id": "1", "content": "a"}]).data("last") == {"1": "yes"}
