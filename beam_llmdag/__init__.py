@@ -23,6 +23,7 @@ from beam_llmdag.errors import (
 from beam_llmdag.graph.dimension import Dimension, Regroup
 from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.providers.prices import Price
+from beam_llmdag.records.files import read_items
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.run.missing import Missing
@@ -70,6 +71,7 @@ __all__ = [
     "WriteBigQueryResults",
     "WriteResults",
     "load_dag",
+    "read_items",
 ]
 
 _LAZY = {

@@ -29,8 +29,8 @@ class Dag(Graph):
         """Runs over items here and now, and waits for the end.
 
         Args:
-            items: texts, dicts with `content` (and `id`), `Item`s, an iterator of them, or a pandas, polars or pyarrow
-                table.
+            items: texts, dicts with `content` (and `id`), `Item`s, an iterator of them, what `read_items` reads
+                from files, or a pandas, polars or pyarrow table.
             progress: whether to show a line while it works; by default on a terminal.
             options: see `RunOptions`.
 

@@ -15,7 +15,17 @@ import beam_llmdag
 from beam_llmdag import errors
 from beam_llmdag.errors import LLMDagError
 
-EVERYDAY = {"Dag", "LLMDag", "ReadItems", "Report", "Summarise", "WriteBigQueryResults", "WriteResults", "load_dag"}
+EVERYDAY = {
+    "Dag",
+    "LLMDag",
+    "ReadItems",
+    "Report",
+    "Summarise",
+    "WriteBigQueryResults",
+    "WriteResults",
+    "load_dag",
+    "read_items",
+}
 
 
 @pytest.mark.parametrize("name", beam_llmdag.__all__)

@@ -190,12 +190,14 @@ class LocalRun:
         async for record in feed.records():
             yield item_or_failure(record, self._given)
 
-    def _known(self, items: Any) -> list[Item]:
-        given = self._given
-        self._given = given._replace(frame=items if frame_kind(items) else None)
-        known = items_from(items, id_field=given.id_field, content_field=given.content_field)
+    def _known(self, items: Any) -> list[Item | Failure]:
+        given, refused = self._given, list[Failure]()
+        is_frame = frame_kind(items) is not None
+        self._given = given._replace(frame=items if is_frame else None)
+        records = items if is_frame else _without_failures(records_of(items, given.id_field), refused)
+        known = items_from(records, id_field=given.id_field, content_field=given.content_field)
         self._order = {item.id: index for index, item in enumerate(known)}
-        return known
+        return [*known, *refused]
 
     @contextmanager
     def _entered(self) -> Iterator[tuple[Worker, Caller]]:
@@ -221,7 +223,9 @@ class LocalRun:
 
 
 def item_or_failure(record: Any, given: Given) -> Item | Failure:
-    """A record as an item, or why it is none."""
+    """A record as an item, or why it is none; a `Failure` of `read_items` stays what it is."""
+    if isinstance(record, Failure):
+        return record
     name = given_id(record, given.id_field)
     where = f"element of type {type(record).__name__}" if name is None else f"element with id {quoted(name)}"
     try:
@@ -237,7 +241,16 @@ def _row_id(row: Row) -> str:
     return row.item.id
 
 
-async def _at_hand(items: Sequence[Item]) -> AsyncIterator[Item]:
+def _without_failures(records: Iterable[Any], refused: list[Failure]) -> Iterator[Any]:
+    """The records but for those of which `read_items` says that they are none: they are added to `refused`."""
+    for record in records:
+        if isinstance(record, Failure):
+            refused.append(record)
+        else:
+            yield record
+
+
+async def _at_hand(items: Sequence[Item | Failure]) -> AsyncIterator[Item | Failure]:
     for item in items:
         yield item
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -12,20 +11,16 @@ from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
-from beam_llmdag.beam.io.folder import Files, InputFormat, files_of, format_of
-from beam_llmdag.beam.io.tables import TableFormat, part_of_table, parts_of_table
-from beam_llmdag.beam.io.unpacked import chunks_of
-from beam_llmdag.errors import InputError, StrictModeError
-from beam_llmdag.records.arrow import table_rows
-from beam_llmdag.records.csv import csv_records
-from beam_llmdag.records.encoding import check_encoding, utf8_chunks
-from beam_llmdag.records.item import Item, item_and_origin, numbered
-from beam_llmdag.records.jsonl import json_line_records, json_records
-from beam_llmdag.records.raw import RawRecord, byte_lines
+from beam_llmdag.beam.io.file_system import BEAM
+from beam_llmdag.records.encoding import check_encoding
+from beam_llmdag.records.files import ItemFields, parsed, part_records, text_records
+from beam_llmdag.records.folder import Files, InputFormat, files_of, format_of
+from beam_llmdag.records.item import Item, numbered
+from beam_llmdag.records.raw import RawRecord
 from beam_llmdag.records.result import Failure
-from beam_llmdag.telling import quoted
+from beam_llmdag.records.tables import TableFormat, parts_of_table
 
-__all__ = ["InputFormat", "ItemFields", "ReadItems", "ReadResult", "parsed_items"]
+__all__ = ["InputFormat", "ReadItems", "ReadResult", "parsed_items"]
 
 
 class ReadResult(NamedTuple):
@@ -87,11 +82,11 @@ class ReadItems(beam.PTransform[Any, Any]):
         self._encoding = check_encoding(encoding)
         self._fields = ItemFields(id_field, content_field, strict)
         if format_of(self._pattern, file_format) is None:
-            files_of(self._pattern, None)
+            files_of(self._pattern, None, BEAM)
 
     def expand(self, begin: PBegin) -> ReadResult:
         """See the class."""
-        files = files_of(self._pattern, self._format)
+        files = files_of(self._pattern, self._format, BEAM)
         matches = begin | "Match" >> MatchFiles(files.pattern, EmptyMatchTreatment.DISALLOW)
         paths = (
             matches | "Paths" >> beam.FlatMap(_paths, files).with_output_types(str) | "SpreadFiles" >> beam.Reshuffle()
@@ -102,51 +97,33 @@ class ReadItems(beam.PTransform[Any, Any]):
         if files.file_format == "parquet" or files.file_format == "arrow":
             named = beam.FlatMap(_table_parts, files, files.file_format, self._content_field)
             parts = paths | "Parts" >> named.with_output_types(tuple[str, int]) | "SpreadParts" >> beam.Reshuffle()
-            return parts | "Rows" >> beam.FlatMap(_table_records, files, files.file_format)
-        read = beam.FlatMap(_text_records, files, self._encoding, self._content_field)
+            return parts | "Rows" >> beam.FlatMap(_part_records, files)
+        read = beam.FlatMap(text_records, files, BEAM, self._encoding, self._content_field)
         return paths | "Records" >> read.with_output_types(RawRecord)
-
-
-class ItemFields(NamedTuple):
-    """How records become items: see `ReadItems`."""
-
-    id_field: str = "id"
-    content_field: str = "content"
-    strict: bool = False
 
 
 def parsed_items(raw: PCollection[RawRecord], fields: ItemFields) -> ReadResult:
     """The items that raw records are, and the failures of those that are none."""
-    parsed = raw | "Items" >> beam.ParDo(_ToItem(*fields)).with_outputs("derived", "failures", main="given")
+    found = raw | "Items" >> beam.ParDo(_ToItem(fields)).with_outputs("derived", "failures", main="given")
     # Equal ids are equal records, so their numbers do not depend on the order in which they come.
-    derived = parsed.derived | "EqualRecords" >> beam.GroupByKey() | "Number" >> beam.FlatMap(_numbered)
+    derived = found.derived | "EqualRecords" >> beam.GroupByKey() | "Number" >> beam.FlatMap(_numbered)
     # Behind the Reshuffle the items are spread, and a slow step does not run fused with the reading of one file.
-    items = (parsed.given, derived) | "Flatten" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
-    return ReadResult(items, parsed.failures)
+    items = (found.given, derived) | "Flatten" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
+    return ReadResult(items, found.failures)
 
 
 class _ToItem(beam.DoFn):
-    def __init__(self, id_field: str, content_field: str, strict: bool) -> None:
+    def __init__(self, fields: ItemFields) -> None:
         super().__init__()
-        self._fields = {"id_field": id_field, "content_field": content_field}
-        self._strict = strict
+        self._fields = fields
 
     def process(self, raw: RawRecord) -> Iterator[Any]:
-        if raw.problem is not None:
-            yield self._failed(raw.where, f"{raw.where}: {raw.problem}")
+        found = parsed(raw, self._fields)
+        if isinstance(found, Failure):
+            yield TaggedOutput("failures", found)
             return
-        try:
-            item, is_derived = item_and_origin(raw.record, where=raw.where, **self._fields)
-        except InputError as error:
-            yield self._failed(raw.where, str(error))
-            return
+        item, is_derived = found
         yield TaggedOutput("derived", (item.id, item)) if is_derived else item
-
-    def _failed(self, where: str, message: str) -> TaggedOutput[str, Failure]:
-        if self._strict:
-            raise StrictModeError(message)
-        failure = Failure(dimension="input", item_id=where, error_class="bad_input", message=message)
-        return TaggedOutput("failures", failure)
 
 
 def _paths(file: FileMetadata, files: Files) -> Iterator[str]:
@@ -154,50 +131,14 @@ def _paths(file: FileMetadata, files: Files) -> Iterator[str]:
         yield file.path
 
 
-def _text_records(path: str, files: Files, encoding: str | None, content_field: str) -> Iterator[RawRecord]:
-    name = files.name(path)
-    lines = byte_lines(utf8_chunks(chunks_of(path, name), name, encoding))
-    if files.file_format == "csv":
-        records = csv_records(lines, name, content_field)
-    elif files.file_format == "json":
-        records = json_records(lines, name)
-    else:
-        records = json_line_records(lines, name)
-    partition = files.partition(path)
-    for record in records:
-        yield _with_partition(record, partition, content_field)
-
-
 def _table_parts(path: str, files: Files, file_format: TableFormat, content_field: str) -> Iterator[tuple[str, int]]:
-    for part in range(parts_of_table(path, files.name(path), file_format, content_field)):
+    for part in range(parts_of_table(path, files.name(path), BEAM, file_format, content_field)):
         yield path, part
 
 
-def _table_records(named: tuple[str, int], files: Files, file_format: TableFormat) -> Iterator[RawRecord]:
+def _part_records(named: tuple[str, int], files: Files) -> Iterator[RawRecord]:
     path, part = named
-    name, partition = files.name(path), files.partition(path)
-    for number, row in enumerate(table_rows(part_of_table(path, name, file_format, part))):
-        where = f"{name}:row {number} (counted from 0 in its row group)"
-        if isinstance(row, InputError):
-            yield RawRecord(where=where, problem=str(row))
-        else:
-            yield _with_partition(RawRecord(where=where, record=row), partition, "")
-
-
-def _with_partition(raw: RawRecord, partition: Mapping[str, Any], content_field: str) -> RawRecord:
-    """A record with the fields that its folders stand for."""
-    if not partition or raw.problem is not None:
-        return raw
-    record = {content_field: raw.record} if isinstance(raw.record, str) else raw.record
-    if not isinstance(record, Mapping):
-        return raw
-    for name, value in partition.items():
-        if name in record and record[name] not in (value, str(value)):
-            problem = (
-                f"the field {quoted(name)} is {quoted(record[name])}, and its folder says {quoted(value)}; drop one"
-            )
-            return replace(raw, problem=problem)
-    return replace(raw, record={**record, **partition})
+    return part_records(path, part, files, BEAM)
 
 
 def _numbered(group: tuple[str, Iterable[Item]]) -> Iterator[Item]:

@@ -10,9 +10,10 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from beam_llmdag.beam.io.folder import files_of
 from beam_llmdag.beam.io.read import ReadItems
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.file_system import LOCAL
+from beam_llmdag.records.folder import files_of
 from beam_llmdag.records.item import Item
 
 
@@ -57,7 +58,7 @@ def test_a_folder_of_parts_of_text_is_read_at_any_depth(tmp_path):
 def test_values_of_partitions_are_integers_only_where_all_are(tmp_path):
     for year, shop in (("2025", "007"), ("2026", "8"), ("__HIVE_DEFAULT_PARTITION__", "a%2Fb")):
         touch(tmp_path / "in.csv" / f"year={year}" / f"shop={shop}" / "p.csv", f"id,content\n{year}-{shop},x\n")
-    files = files_of(str(tmp_path / "in.csv"), None)
+    files = files_of(str(tmp_path / "in.csv"), None, LOCAL)
     paths = [str(path) for path in sorted((tmp_path / "in.csv").rglob("*.csv"))]
     assert [files.partition(path) for path in paths] == [
         {"year": 2025, "shop": "007"},

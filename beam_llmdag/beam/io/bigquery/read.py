@@ -12,8 +12,9 @@ from apache_beam.pvalue import PBegin
 from beam_llmdag.beam.io.bigquery.client import source_fields
 from beam_llmdag.beam.io.bigquery.names import Dataset, Query, Table, parse_dataset, parse_source
 from beam_llmdag.beam.io.bigquery.rows import read_row
-from beam_llmdag.beam.io.read import ItemFields, ReadResult, parsed_items
+from beam_llmdag.beam.io.read import ReadResult, parsed_items
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.files import ItemFields
 from beam_llmdag.records.raw import RawRecord
 from beam_llmdag.telling import listed
 

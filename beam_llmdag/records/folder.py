@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import unquote
 
-from apache_beam.io.filesystems import FileSystems
-
-from beam_llmdag.beam.io.unpacked import PACKINGS
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.file_system import FileSystem
+from beam_llmdag.records.unpacked import PACKINGS
 
 __all__ = ["Files", "InputFormat", "files_of", "format_of"]
 
@@ -37,7 +36,7 @@ class Files(NamedTuple):
     """Files of one format.
 
     Attributes:
-        pattern: what matches them, for Beam.
+        pattern: what matches them.
         file_format: what they are.
         base: the folder that names of files leave out.
         integers: names of `name=value` folders whose values are all integers.
@@ -84,12 +83,13 @@ def format_of(pattern: str, given: str | None) -> InputFormat | None:
     raise InputError(f"{pattern}: {given} says no known format; pass file_format= as one of {_formats()}")
 
 
-def files_of(pattern: str, given: str | None) -> Files:
+def files_of(pattern: str, given: str | None, place: FileSystem) -> Files:
     """What a pattern matches. It is looked for here, where the pipeline is built: a wrong path fails now, not later.
 
     Args:
-        pattern: path of a file or of a folder, or a glob pattern, on any file system of Beam.
+        pattern: path of a file or of a folder, or a glob pattern.
         given: the format; None for what the ending says, of the pattern or of the files in a folder.
+        place: where it is looked for.
 
     Raises:
         InputError: nothing matches; or the format is not known, or is not one.
@@ -97,14 +97,14 @@ def files_of(pattern: str, given: str | None) -> Files:
     file_format = format_of(pattern, given)
     folder = pattern.rstrip("/" + os.sep)
     has_wildcard = any(sign in pattern for sign in _WILDCARDS)
-    inside = [] if has_wildcard else _paths(f"{folder}/**")
+    inside = [] if has_wildcard else place.paths(f"{folder}/**")
     if inside:
         return _in_folder(folder, inside, file_format)
     if pattern.lower().endswith(_ARCHIVES):
         raise InputError(f"{pattern}: an archive, which may hold several files; unpack it first")
     if file_format is None:
         raise InputError(f"{pattern}: its ending says no known format; pass file_format= as one of {_formats()}")
-    found = _paths(pattern)
+    found = place.paths(pattern)
     if not found:
         raise InputError(f"{pattern}: no file matches")
     files = Files(pattern, file_format, _base(pattern))
@@ -128,11 +128,6 @@ def _in_folder(folder: str, paths: list[str], file_format: InputFormat | None) -
 
 def _format_named(name: str) -> InputFormat:
     return next(kind for kind in _ENDINGS.values() if kind == name)
-
-
-def _paths(pattern: str) -> list[str]:
-    [match] = FileSystems.match([pattern])
-    return [str(file.path) for file in match.metadata_list]
 
 
 def _format_of_name(path: str) -> InputFormat | None:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
-from beam_llmdag.beam.io.unpacked import chunks_of, is_packed
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.file_system import FileSystem
+from beam_llmdag.records.unpacked import chunks_of, is_packed
 from beam_llmdag.telling import listed
 
 __all__ = ["TableFormat", "part_of_table", "parts_of_table"]
@@ -23,19 +23,20 @@ _DAMAGED = (pa.ArrowException, OSError, ValueError, EOFError)
 """What pyarrow raises about bytes that are no table."""
 
 
-def parts_of_table(path: str, name: str, file_format: TableFormat, content_field: str) -> int:
+def parts_of_table(path: str, name: str, place: FileSystem, file_format: TableFormat, content_field: str) -> int:
     """How many parts a file has: row groups of Parquet, record batches of Arrow.
 
     Args:
-        path: where the file is, on any file system of Beam.
+        path: where the file is.
         name: what the file is called in messages.
+        place: the file system that has it.
         file_format: what it is.
         content_field: column that the file must have.
 
     Raises:
         InputError: the file is cut or damaged, is of another format, or has no column `content_field`.
     """
-    with _opened(path, name, file_format) as file:
+    with _opened(path, name, place, file_format) as file:
         columns = file.schema_arrow.names if file_format == "parquet" else file.schema.names
         if content_field not in columns:
             raise InputError(
@@ -45,9 +46,9 @@ def parts_of_table(path: str, name: str, file_format: TableFormat, content_field
         return int(file.num_row_groups if file_format == "parquet" else file.num_record_batches)
 
 
-def part_of_table(path: str, name: str, file_format: TableFormat, part: int) -> pa.Table:
+def part_of_table(path: str, name: str, place: FileSystem, file_format: TableFormat, part: int) -> pa.Table:
     """One part of a file, counted from 0; see `parts_of_table`."""
-    with _opened(path, name, file_format) as file:
+    with _opened(path, name, place, file_format) as file:
         if file_format == "parquet":
             table: pa.Table = file.read_row_group(part)
             return table
@@ -59,9 +60,9 @@ def part_of_table(path: str, name: str, file_format: TableFormat, part: int) -> 
 
 
 @contextmanager
-def _opened(path: str, name: str, file_format: TableFormat) -> Iterator[Any]:
+def _opened(path: str, name: str, place: FileSystem, file_format: TableFormat) -> Iterator[Any]:
     try:
-        with _handle(path, name) as handle:
+        with _handle(path, name, place) as handle:
             yield pq.ParquetFile(handle) if file_format == "parquet" else pa.ipc.open_file(handle)
     except InputError:
         raise
@@ -73,6 +74,6 @@ def _opened(path: str, name: str, file_format: TableFormat) -> Iterator[Any]:
         ) from error
 
 
-def _handle(path: str, name: str) -> Any:
+def _handle(path: str, name: str, place: FileSystem) -> Any:
     """The file, unpacked in memory if it is packed: its directory stands at its end."""
-    return io.BytesIO(b"".join(chunks_of(path, name))) if is_packed(path) else FileSystems.open(path)
+    return io.BytesIO(b"".join(chunks_of(path, name, place))) if is_packed(path) else place.open(path)

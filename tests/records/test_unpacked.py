@@ -9,8 +9,9 @@ import zlib
 import pytest
 import zstandard
 
-from beam_llmdag.beam.io.unpacked import chunks_of
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.file_system import LOCAL
+from beam_llmdag.records.unpacked import chunks_of
 
 PACK = {
     ".gz": gzip.compress,
@@ -24,7 +25,7 @@ ROWS = random.Random(1).randbytes(700_000)
 
 
 def read(path):
-    return b"".join(chunks_of(str(path), path.name))
+    return b"".join(chunks_of(str(path), path.name, LOCAL))
 
 
 @pytest.fixture(params=PACK)

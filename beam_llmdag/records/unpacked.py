@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import zstandard
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from beam_llmdag.errors import InputError
+from beam_llmdag.records.file_system import FileSystem
 
 __all__ = ["PACKINGS", "chunks_of", "is_packed"]
 
@@ -59,22 +58,23 @@ _SIGNS = (
 """How packed files begin. No text does."""
 
 
-def chunks_of(path: str, name: str) -> Iterator[bytes]:
+def chunks_of(path: str, name: str, place: FileSystem) -> Iterator[bytes]:
     """The bytes of a file, unpacked if the ending of its name says so.
 
     Archives of several parts one after the other are read to their end. A missing end is known there, so what came
     before has been handed out by then.
 
     Args:
-        path: where the file is, on any file system of Beam.
+        path: where the file is.
         name: what the file is called in messages.
+        place: the file system that has it.
 
     Raises:
         InputError: the end of a packed file is missing, it is damaged, or it is packed in another way than its name
             says.
     """
     packing = _packing(path)
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+    with place.open(path) as handle:
         chunks = iter(lambda: handle.read(_CHUNK_BYTES), b"")
         yield from _checked(chunks, name) if packing is None else _unpacked(chunks, name, packing)
 
