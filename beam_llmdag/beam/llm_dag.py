@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from apache_beam.runners.runner import PipelineRunner
+from apache_beam.transforms.trigger import AccumulationMode
 
 from beam_llmdag.beam import coders
 from beam_llmdag.beam.bill import COSTS, FAILURES, Bill
@@ -21,6 +22,7 @@ from beam_llmdag.beam.stages import AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.beam.stuck import check_pickling
 from beam_llmdag.beam.windows.apart import Apart
 from beam_llmdag.beam.windows.checks import check_windows
+from beam_llmdag.beam.windows.rewindowed import SameRewindowed, changed
 from beam_llmdag.beam.workers import worker_processes
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.clock import Clock
@@ -159,7 +161,13 @@ class LLMDag(beam.PTransform[Any, Any]):
         check_windows(self._graph.name, plan, elements)
         check_pickling(self._graph)
         config = to_travel(RunConfig(graph=self._graph, options=options, strict=self._strict))
-        return _Wiring(config, plan, self._most_in_flight).wire(elements)
+        wiring = _Wiring(config, plan, self._most_in_flight)
+        windowing = elements.windowing
+        if not elements.is_bounded or windowing.accumulation_mode != AccumulationMode.ACCUMULATING:
+            return wiring.wire(elements)
+        # Each window has one pane (`check_windows`); where late rows are allowed, Prism fires a second one even so.
+        once = changed(windowing, accumulation_mode=AccumulationMode.DISCARDING)
+        return _in_windowing(wiring.wire(elements | "Each once" >> SameRewindowed(once)), windowing)
 
 
 class _Wiring:
@@ -249,6 +257,21 @@ def _results(
     bills = [rows | f"Bill of {name}" >> Bill() for name, rows in answered.items()]
     failures = _flat("Failures", [*(bill[FAILURES] for bill in bills), *unusable])
     return Results(items, globals_, failures, _flat("Costs", [bill[COSTS] for bill in bills]), regrouped)
+
+
+def _in_windowing(results: Results, windowing: beam.Windowing) -> Results:
+    """All outputs in the windowing that the user gave the input."""
+
+    def back(label: str, rows: PCollection[Any]) -> Any:
+        return rows | f"{label} in windows" >> SameRewindowed(windowing).with_output_types(rows.element_type)
+
+    return Results(
+        back("Items", results.items),
+        back("Globals", results.globals),
+        back("Failures", results.failures),
+        back("Costs", results.costs),
+        {name: back(name, rows) for name, rows in results.regrouped.items()},
+    )
 
 
 def _flat(label: str, parts: list[PCollection[Any]]) -> Any:

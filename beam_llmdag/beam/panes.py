@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.options.pipeline_options import DebugOptions
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.trigger import AccumulationMode
@@ -26,7 +27,7 @@ from beam_llmdag.beam.strict import stop_if_strict
 from beam_llmdag.beam.windows.accumulated import ARRIVED, KEPT, WAITING, OneByOne, Part, whole_pane
 from beam_llmdag.beam.windows.checks import fires_once
 from beam_llmdag.beam.windows.places import at_place
-from beam_llmdag.beam.windows.rewindowed import Rewindowed, changed
+from beam_llmdag.beam.windows.rewindowed import Rewindowed, SameRewindowed, changed
 from beam_llmdag.calls.in_flight import InFlight
 from beam_llmdag.graph.plan import GlobalStage, Plan, RegroupStage, head_of, rows_end_in_head
 from beam_llmdag.records.result import Result, Row
@@ -65,11 +66,14 @@ class AnswerPanes(beam.PTransform[Any, Any]):
             windowing.timestamp_combiner if rows_end_in_head(self._plan) else TimestampCombiner.OUTPUT_AT_EARLIEST
         )
         gathered = changed(windowing, accumulation_mode=AccumulationMode.DISCARDING, timestamp_combiner=timestamps)
-        keyed = keyed | "Each row once" >> Rewindowed(_Same(), gathered).with_output_types(tuple[bytes, Placed])
+        keyed = keyed | "Each row once" >> SameRewindowed(gathered).with_output_types(tuple[bytes, Placed])
         grouped = keyed | "Gather" >> beam.GroupByKey()
         if windowing.accumulation_mode == AccumulationMode.ACCUMULATING and not fires_once(windowing, bounded=False):
             fn: _PaneFn = _RowsSoFarFn(self._config, self._plan, self._most_in_flight, windowing)
             panes = grouped | OneByOne()
+            # Prism splits the bundles of stateful steps between elements of one key, lets go of the key, and then loses
+            # what one of the two bundles wrote. Other runners do not know the experiment.
+            rows.pipeline.options.view_as(DebugOptions).add_experiment("prism_disable_sdf_split")
         else:
             fn, panes = _NewRowsFn(self._config, self._plan, self._most_in_flight), grouped
         regroups = {name: Row for name in self._plan.leaves if name is not None}
@@ -86,11 +90,6 @@ class _KeyOfWindow(beam.DoFn):
 
     def process(self, keyed: tuple[str, Placed], window: Any = beam.DoFn.WindowParam) -> Iterator[tuple[bytes, Placed]]:
         yield b"w" + (self._coder.encode(window) if self._coder else b""), keyed[1]
-
-
-class _Same(beam.DoFn):
-    def process(self, element: Any) -> Iterator[Any]:
-        yield element
 
 
 class _Part(NamedTuple):

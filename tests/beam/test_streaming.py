@@ -33,6 +33,8 @@ from apache_beam.transforms.window import (
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
 from beam_llmdag import Dag, GraphError, Item, LLMDag
+from beam_llmdag.beam import panes
+from beam_llmdag.beam.windows.accumulated import whole_pane
 from beam_llmdag.model import Request
 from beam_llmdag.testing import ScriptedProvider
 from beam_llmdag.testing.pinned import Pinned
@@ -250,6 +252,32 @@ def test_a_regroup_makes_new_items_per_pane_with_everything_that_comes_after_it(
     ]
     assert [row.item.id for row in outcome.items] == ["01", "02", "04", "13"]
     assert all(not row.results for row in outcome.items)
+
+
+def test_a_pane_whose_rows_come_slowly_to_the_state_loses_none_of_them(
+    on_prism: Streamed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dag, _ = summarising_dag()
+
+    def slowly(*part: Any) -> Any:
+        time.sleep(0.3)  # Prism would split a bundle that shows no progress for 0.1 s
+        return whole_pane(*part)
+
+    monkeypatch.setattr(panes, "whole_pane", slowly)
+    windows = beam.WindowInto(FixedWindows(10), allowed_lateness=20, accumulation_mode=ACCUMULATING)
+    stream = test_stream.TestStream().advance_watermark_to(0).add_elements(items(*range(1, 7)))
+    outcome = on_prism(dag, stream.advance_watermark_to_infinity() | windows)
+    assert answers(outcome, "summary") == [(FIRST, ON_TIME, "<01+02+03+04+05+06>")]
+    assert sorted(outcome.data("report")) == ["01", "02", "03", "04", "05", "06"]
+
+
+def test_bounded_items_in_accumulating_windows_are_answered_once(on_prism: Streamed) -> None:
+    dag, provider = summarising_dag()
+    windows = beam.WindowInto(FixedWindows(10), allowed_lateness=20, accumulation_mode=ACCUMULATING)
+    outcome = on_prism(dag, beam.Create(items(1, 2), reshuffle=False) | windows)
+    assert answers(outcome, "summary") == [(FIRST, ON_TIME, "<01+02>")]
+    assert [row.value.item.id for row in outcome.seen["items"]] == ["01", "02"]
+    assert len(provider.requests) == 2 + 1 + 2
 
 
 def test_what_lies_between_two_globals_is_asked_again_when_panes_accumulate_and_is_on_the_bill(

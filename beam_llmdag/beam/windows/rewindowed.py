@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 
-__all__ = ["Rewindowed", "changed"]
+__all__ = ["Rewindowed", "SameRewindowed", "changed"]
 
 
 class Rewindowed(beam.ParDo):
@@ -27,6 +28,18 @@ class Rewindowed(beam.ParDo):
     def get_windowing(self, _: Any) -> beam.Windowing:
         """See the class."""
         return self._windowing
+
+
+class SameRewindowed(Rewindowed):
+    """Elements → the same elements in another windowing, see `Rewindowed`."""
+
+    def __init__(self, windowing: beam.Windowing) -> None:
+        super().__init__(_Same(), windowing)
+
+
+class _Same(beam.DoFn):
+    def process(self, element: Any) -> Iterator[Any]:
+        yield element
 
 
 def changed(windowing: beam.Windowing, **parts: Any) -> beam.Windowing:
