@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.utils.shared import Shared
+from helpers.beam_memory import remember
 from helpers.places import ROOT
 
 from beam_llmdag.beam.llm_dag import LLMDag
@@ -27,6 +28,8 @@ from beam_llmdag.testing.pinned import Pinned
 PLANS = ("pipelined", "staged")
 ENGINES = ("local", *PLANS)
 _OUR_PRISM = Shared()
+
+remember()
 
 
 @pytest.fixture(autouse=True)

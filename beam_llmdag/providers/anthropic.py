@@ -14,6 +14,7 @@ from beam_llmdag.model import Answer, Image, Message, Model, Request
 from beam_llmdag.providers.dialects import ANTHROPIC
 from beam_llmdag.providers.http.access import Access
 from beam_llmdag.providers.http.body import WholeBodies, text_of
+from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import UNLIMITED
 from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.providers.http.reply import Reply, read_reply
@@ -81,7 +82,7 @@ class AnthropicProvider(HttpProvider):
             default_headers=self.model.headers,
             default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED, follow_redirects=False),
+            http_client=_Client(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
         )
         return self._client
 

@@ -14,6 +14,7 @@ from beam_llmdag.model import Answer, Image, Model, Request
 from beam_llmdag.providers.dialects import GOOGLE
 from beam_llmdag.providers.http.access import Access
 from beam_llmdag.providers.http.body import ASKED_FOR, WholeResponse
+from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import RedirectError, no_redirects, with_query
 from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.providers.http.reply import Reply, read_reply
@@ -82,7 +83,7 @@ class GoogleProvider(HttpProvider):
             raise self._unanswered(request, error) from None
 
     def _new_client(self) -> genai.Client:
-        key = self._key_to_send()
+        key, certificates = self._key_to_send(), trusting()
         # a pool without a limit of its own: the caller limits the calls in flight
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -97,6 +98,8 @@ class GoogleProvider(HttpProvider):
             api_version=self._version,
             headers=dict(self.model.headers),
             aiohttp_client=self._session,
+            client_args={"verify": certificates},
+            async_client_args={"verify": certificates, "ssl": certificates},
         )
         self._client = genai.Client(vertexai=False, api_key=key, http_options=options)
         return self._client

@@ -16,6 +16,7 @@ from beam_llmdag.providers import openai_chat, openai_responses
 from beam_llmdag.providers.dialects import OPENAI
 from beam_llmdag.providers.http.access import Access
 from beam_llmdag.providers.http.body import WholeBodies, text_of
+from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import UNLIMITED
 from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.providers.http.reply import Reply, read_reply
@@ -79,7 +80,7 @@ class _OpenAIProvider(HttpProvider):
             default_headers=self.model.headers,
             default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED, follow_redirects=False),
+            http_client=_Client(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
         )
         return self._client
 

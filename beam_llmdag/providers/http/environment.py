@@ -7,12 +7,12 @@ had failed, and is tried again and again.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.providers.http.address import shown_url
+from beam_llmdag.providers.http.certificates import certificate_fault
 
 __all__ = ["check_environment"]
 
@@ -34,11 +34,8 @@ def check_environment() -> None:
 
 def _file_fault(value: str) -> str | None:
     """Why `value` is no file with certificates; None if it is one."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
-    except OSError as error:  # an SSLError is one, too
-        return f"is {value!r}, from which no certificates can be read ({error.strerror or type(error).__name__})"
-    return None
+    fault = certificate_fault(value)
+    return None if fault is None else f"is {value!r}, from which no certificates can be read ({fault})"
 
 
 def _folder_fault(value: str) -> str | None:
