@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo flink-demo engines test test-gcp fuzz check audit bench bench-peers bench-docs install clean redis
+.PHONY: demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean redis
 
 install: $(STAMP)
 
@@ -32,7 +32,15 @@ engines: $(STAMP) $(PRISM)
 	@$(BIN)/python -m engines.table
 
 test: $(STAMP) $(PRISM) $(BEAM_JAVA) redis
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/engines
+
+# The rooms that do without Beam, and of their tests those that start no other process and no model.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not processes" $(addprefix tests/,calls graph outputs providers records run testing)
+
+# Real engines: worker processes, Prism and a Flink cluster, killed in the middle, compared to the byte.
+test-engines: $(STAMP) $(PRISM)
+	$(BIN)/python -m pytest tests/engines
 
 # Hostile replies, answers and dag files, other ones each time, for about ten minutes: make fuzz FUZZ_EXAMPLES=500 for less.
 fuzz: $(STAMP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ ENGINES = ("local", *PLANS)
 _OUR_PRISM = Shared()
 
 remember()
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell, where no child hears Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

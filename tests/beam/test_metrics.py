@@ -95,7 +95,7 @@ def test_latency_and_waiting_are_distributions_over_calls(run: Any, plan: str) -
     latency, waiting = (outcome.distributions["analyze"][name] for name in ("latency_ms", "waiting_ms"))
     assert (latency.count, waiting.count) == (3, 3)
     assert latency.min >= 50
-    assert waiting.max > latency.max  # the third waited for two others
+    assert waiting.max >= 50  # the last waited for another at least
 
 
 def test_a_fallback_and_a_store_hit_are_counted(run: Any, plan: str, tmp_path: Any) -> None:

@@ -56,7 +56,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def model(request: pytest.FixtureRequest, simulator: Simulator) -> Model:
     """A model of each API, answered by the simulator."""
     name = str(request.param)
-    return Model(NAMES[name], base_url=simulator.base_url(name.partition("-")[0]), timeout_seconds=10.0)
+    return Model(NAMES[name], base_url=simulator.base_url(name.partition("-")[0]), timeout_seconds=60.0)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def model(request: pytest.FixtureRequest, simulator: Simulator) -> Model:
     """A model of each API, answered by the simulator."""
     name = str(request.param)
-    return Model(MODELS[name], base_url=simulator.base_url(name.partition("-")[0]), timeout_seconds=10.0)
+    return Model(MODELS[name], base_url=simulator.base_url(name.partition("-")[0]), timeout_seconds=60.0)
 
 
 def make_dag(model: Model | str, **options: Any) -> Dag:

@@ -12,6 +12,8 @@ import pytest
 from beam_llmdag.errors import FetchError
 from beam_llmdag.providers import gguf
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -33,7 +33,7 @@ class Stream(io.StringIO):
 
     def wait_for(self, text: str) -> None:
         with self._written:
-            assert self._written.wait_for(lambda: text in self.getvalue(), timeout=10), self.getvalue()
+            assert self._written.wait_for(lambda: text in self.getvalue(), timeout=60), self.getvalue()
 
 
 class Texts:

@@ -22,6 +22,8 @@ pytest.importorskip("llmock")
 from llmock import ratelimit, scenarios
 from llmock.testing import LLMockServer
 
+pytestmark = pytest.mark.processes
+
 SDK_ERRORS = (anthropic.APIStatusError, openai.APIStatusError, errors.APIError)
 PATHS = {"anthropic": "anthropic", "openai-responses": "openai", "openai-chat": "openai", "google": "gemini"}
 

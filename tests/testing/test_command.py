@@ -15,6 +15,8 @@ import pytest
 
 from beam_llmdag.testing.__main__ import main
 
+pytestmark = pytest.mark.processes
+
 COMMAND = [sys.executable, "-m", "beam_llmdag.testing"]
 
 
@@ -28,7 +30,7 @@ def start(*options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
 
 def ask(url: str, prompt: str) -> dict[str, object]:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": prompt}]}
-    with urllib.request.urlopen(f"{url}/v1/messages", json.dumps(body).encode(), timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/v1/messages", json.dumps(body).encode(), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -39,7 +41,7 @@ def test_the_command_prints_its_urls_and_runs_until_it_is_stopped(number):
     assert urls["OPENAI_BASE_URL"] == urls["ANTHROPIC_BASE_URL"] + "/v1"
     ask(urls["ANTHROPIC_BASE_URL"], "hi")
     process.send_signal(number)
-    assert process.communicate(timeout=10)[0] == "1 requests, answers by status: {200: 1}\n"
+    assert process.communicate(timeout=60)[0] == "1 requests, answers by status: {200: 1}\n"
     assert process.returncode == 0
 
 

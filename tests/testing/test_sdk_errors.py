@@ -140,7 +140,7 @@ def test_a_hanging_request_is_closed_by_the_client_at_its_timeout(sdk, name):
     """errors-07-server-that-never-answers: a time-out that really cancels closes the connection."""
     with Simulator(lambda request: Reply(hang=True)) as sim:
         caught(sdk, sim, name, timeout_seconds=0.3)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while sim.requests[0].closed_by_client_at is None and time.monotonic() < deadline:
             time.sleep(0.01)  # the server hears of it a moment later
         (seen,) = sim.requests

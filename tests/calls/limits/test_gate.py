@@ -221,14 +221,14 @@ def test_a_call_that_was_not_made_gives_back_what_it_took():
 
 
 def test_waiting_for_a_permit_is_not_part_of_the_time_out_or_the_deadline():
-    """Eight calls of 0.3 seconds one after the other, each with two seconds of patience."""
-    provider = ScriptedProvider([{"label": "a"}], latency_seconds=0.3)
+    """Twelve calls of 0.5 seconds one after the other, each with five seconds of patience."""
+    provider = ScriptedProvider([{"label": "a"}], latency_seconds=0.5)
     caller = make_caller({"scripted": provider}, clock=SystemClock())
-    model = Model("scripted:a", max_in_flight=1, timeout_seconds=2.0, attempts=1)
-    replies = ask(caller, *(question(str(n), model=model, deadline_seconds=2.0) for n in range(8)))
-    assert [reply.error for reply in replies] == [None] * 8
-    assert replies[-1].attempts[0].waited_seconds > 2.0
-    assert max(reply.attempts[0].latency_seconds for reply in replies) < 2.0
+    model = Model("scripted:a", max_in_flight=1, timeout_seconds=5.0, attempts=1)
+    replies = ask(caller, *(question(str(n), model=model, deadline_seconds=5.0) for n in range(12)))
+    assert [reply.error for reply in replies] == [None] * 12
+    assert replies[-1].attempts[0].waited_seconds > 5.0
+    assert max(reply.attempts[0].latency_seconds for reply in replies) < 5.0
 
 
 def test_a_cancelled_wait_gives_its_place_to_the_next():

@@ -25,6 +25,8 @@ from beam_llmdag.model import Model
 from beam_llmdag.testing import FakeClock, ScriptedProvider
 from beam_llmdag.usage import Usage
 
+pytestmark = pytest.mark.processes
+
 # Takes what it gets for some seconds, and says when that was.
 ASKER = """
 import asyncio, json, sys, time

@@ -17,6 +17,8 @@ from beam_llmdag.errors import StoreError
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def path(tmp_path):
