@@ -48,19 +48,21 @@ class Dag(Graph):
         """
         run = LocalRun(self, options)
         try:
-            return run.run(items, progress=progress)
+            run.run(items, progress=progress)
         except KeyboardInterrupt:
             raise KeyboardInterrupt from None  # without the lines of what waited for the calls
         finally:
-            self.last_report = run.report()
+            self.last_report = report = run.report()
+        return report
 
     async def arun(self, items: Any, *, progress: bool | None = None, **options: Unpack[RunOptions]) -> Report:
         """`run` for a program whose event loop runs, a notebook for example. Cancelled, it cancels its calls."""
         run = LocalRun(self, options)
         try:
-            return await run.arun(items, progress=progress)
+            await run.arun(items, progress=progress)
         finally:
-            self.last_report = run.report()
+            self.last_report = report = run.report()
+        return report
 
     def stream(self, items: Any, **options: Unpack[RunOptions]) -> Iterator[Streamed]:
         """Each row as soon as it is finished, then the answers of globals; in bounded memory without globals.

@@ -52,7 +52,7 @@ class Summarise(beam.PTransform[Any, Any]):
                 for name, rows in results.regrouped.items()
             ),
             *(
-                part | f"Unreadable {index}" >> beam.FlatMap(_of_failure).with_output_types(Summary)
+                part | f"Unreadable {index}" >> beam.Map(_of_failure).with_output_types(Summary)
                 for index, part in enumerate(failures)
             ),
         ]
@@ -101,9 +101,7 @@ def _of_item(row: Row) -> Summary:
     return summary
 
 
-def _of_failure(failure: Failure) -> Iterable[Summary]:
-    """Only failures that no result tells of."""
-    if failure.dimension == "input":
-        summary = Summary()
-        summary.add_unreadable(failure)
-        yield summary
+def _of_failure(failure: Failure) -> Summary:
+    summary = Summary()
+    summary.add_failure(failure)
+    return summary

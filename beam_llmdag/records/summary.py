@@ -50,7 +50,8 @@ class Total:
     def add_attempt(self, attempt: Attempt) -> None:
         """Counts a call."""
         self.calls += 1
-        self.usage += attempt.usage or Usage()
+        if attempt.usage is not None:
+            self.usage += attempt.usage
         self.cost_nano_usd += attempt.cost_nano_usd or 0
         self.unpriced_calls += attempt.cost_nano_usd is None
 
@@ -115,8 +116,10 @@ class Summary:
                 for total in (self.total, dimension, self.by_model.setdefault(attempt.model, Total())):
                     total.add_attempt(attempt)
 
-    def add_unreadable(self, failure: Failure) -> None:
-        """Counts an input record that is no item: failed, in a line of its own."""
+    def add_failure(self, failure: Failure) -> None:
+        """Counts a failure that no result tells of, an input record that is no item: failed, in a line of its own."""
+        if failure.dimension != "input":
+            return
         for total in (self.total, self.by_dimension.setdefault(failure.dimension, Total())):
             total.failed += 1
 

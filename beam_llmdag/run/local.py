@@ -94,8 +94,8 @@ class LocalRun:
             given=self._given,
         )
 
-    def run(self, items: Any, *, progress: bool | None = None) -> Report:
-        """Runs over items that are at hand and waits for the end.
+    def run(self, items: Any, *, progress: bool | None = None) -> None:
+        """Runs over items that are at hand and waits for the end; `report` has what came of it.
 
         Args:
             items: see `items_from`.
@@ -114,9 +114,8 @@ class LocalRun:
             except BaseException:
                 flight.cancel()
                 raise
-        return self.report()
 
-    async def arun(self, items: Any, *, progress: bool | None = None) -> Report:
+    async def arun(self, items: Any, *, progress: bool | None = None) -> None:
         """`run` for a program with a loop, which goes on meanwhile. Cancelled, it cancels its calls."""
         known = self._known(items)
         with ProgressLine(self._progress.line, progress):
@@ -129,7 +128,6 @@ class LocalRun:
                     ended.result()  # raises what ended it
                 finally:
                     ended.cancel()
-        return self.report()
 
     def stream(self, items: Any) -> Iterator[Streamed]:
         """Rows as they are finished, then what globals answer. Closed, it cancels its calls.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +32,6 @@ class Report:
         failures: failed results with their attempts.
         costs: the bill: a row per item, dimension and attempt.
         regrouped: regroup -> a `Row` per new item.
-        summary: all of it added up.
     """
 
     def __init__(
@@ -52,10 +52,17 @@ class Report:
         self.costs = list(costs)
         self.regrouped = regrouped
         self._given = given or Given()
-        self.summary = Summary()
-        self.summary.add_items(len(self.items))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """All of it added up."""
+        summary = Summary()
+        summary.add_items(len(self.items))
         for result in self.results():
-            self.summary.add_result(result)
+            summary.add_result(result)
+        for failure in self.failures:
+            summary.add_failure(failure)
+        return summary
 
     def results(self) -> list[Result]:
         """All results of all items, new items and globals."""
