@@ -8,15 +8,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
-import beam_llmdag
 from beam_llmdag.calls.store.ledger import LedgerTotal, clear_store, read_totals, why_asked
 from beam_llmdag.calls.store.place import DEFAULT_STORE
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.providers.gguf import fetch_default_model
+from beam_llmdag.records.files import read_items
+from beam_llmdag.records.files_of_records import OutputFormat
 from beam_llmdag.usage import TOKEN_KINDS
 from beam_llmdag.yaml.file_model import dag_file_schema
+from beam_llmdag.yaml.load import load_dag
 
 __all__ = ["main"]
 
@@ -50,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("dag", help="where it is: module:name, or a YAML file")
     show.add_argument("--as", dest="picture", choices=_PICTURES, default="text", help="default: %(default)s")
     show.set_defaults(verb=_show)
+    _add_run(verbs.add_parser("run", help="run a dag over files, in this process, and write what comes of it"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
     schema.set_defaults(verb=_schema)
     store = verbs.add_parser("store", help="what an answer store holds and what it cost")
@@ -66,17 +70,60 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("dag", help="where it is: module:name, or a YAML file")
+    run.add_argument("--input", required=True, metavar="FILES", help="path, folder or pattern of files on this machine")
+    run.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="for the results")
+    run.add_argument("--format", choices=get_args(OutputFormat), default="parquet", help="default: %(default)s")
+    run.add_argument("--id-field", default="id", help="field with the id of a record; default: %(default)s")
+    run.add_argument("--content-field", default="content", help="field with what is analysed; default: %(default)s")
+    run.add_argument("--encoding", help="of JSON and CSV files; default: UTF-8")
+    run.add_argument("--store", metavar="FILE", help="keep paid answers there, `off` for nowhere; default: as dag.run")
+    run.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    run.add_argument("--budget-usd", type=float, metavar="DOLLARS", help="ask no more when so much is spent")
+    run.add_argument("--strict", action="store_true", help="stop at the first failure")
+    run.add_argument("--keep-prompts", action="store_true", help="keep what was asked with every attempt")
+    run.add_argument("--timings", action="store_true", help="say in the costs how long each call took and waited")
+    run.set_defaults(verb=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    dag = _dag_at(arguments.dag)
+    items = read_items(
+        arguments.input,
+        id_field=arguments.id_field,
+        content_field=arguments.content_field,
+        encoding=arguments.encoding,
+        strict=arguments.strict,
+    )
+    report = dag.run(
+        items,
+        store=False if arguments.store == "off" else arguments.store,
+        run_id=arguments.run_id,
+        budget_usd=arguments.budget_usd,
+        strict=arguments.strict,
+        keep_prompts=arguments.keep_prompts,
+    )
+    written = report.write(arguments.output, file_format=arguments.format, timings=arguments.timings)
+    print(report)
+    print(f"written: {', '.join(map(str, written))}")
+    return 0
+
+
 def _fetch_model(_: argparse.Namespace) -> int:
     print(fetch_default_model(lambda text: print(text, file=sys.stderr)))
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    sys.path.insert(0, "")
-    path: str = arguments.dag
-    dag = beam_llmdag.load_dag(path) if path.endswith((".yaml", ".yml")) else _dag_of(path)
-    print(_PICTURES[arguments.picture](dag))
+    print(_PICTURES[arguments.picture](_dag_at(arguments.dag)))
     return 0
+
+
+def _dag_at(path: str) -> Dag:
+    """The dag in a YAML file, or at `module:name`."""
+    sys.path.insert(0, "")
+    return load_dag(path) if path.endswith((".yaml", ".yml")) else _dag_of(path)
 
 
 def _dag_of(path: str) -> Dag:

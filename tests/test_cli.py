@@ -118,3 +118,41 @@ def test_schema_prints_what_the_package_ships(capsys: pytest.CaptureFixture[str]
     assert main(["schema"]) == 0
     shipped = files("beam_llmdag.yaml").joinpath("dag.schema.json").read_text(encoding="utf-8")
     assert capsys.readouterr().out == shipped
+
+
+def test_run_analyses_files_and_writes_what_came_of_them(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "content": "hello"}\n{"id": "b"}\n')
+    output = tmp_path / "out"
+    files_of = ["--input", str(tmp_path / "in.jsonl"), "--output", str(output), "--format", "jsonl", "--store", "off"]
+    assert main(["run", f"{module}:dag", *files_of]) == 0
+    assert sorted(path.name for path in output.iterdir()) == ["costs.jsonl", "failures.jsonl", "items.jsonl"]
+    [row] = [json.loads(line) for line in (output / "items.jsonl").read_text().splitlines()]
+    assert (row["id"], row["mood"]["data"]) == ("a", "fine")
+    [failure] = [json.loads(line) for line in (output / "failures.jsonl").read_text().splitlines()]
+    assert failure["error_class"] == "bad_input"
+    told = capsys.readouterr().out
+    assert "total" in told
+    assert str(output / "items.jsonl") in told
+
+
+def test_run_says_that_there_is_nothing_to_read(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "none.jsonl")
+    assert main(["run", f"{module}:dag", "--input", missing, "--output", str(tmp_path / "out")]) == 1
+    assert missing in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_paid_for_is_written_again_for_nothing(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "content": "hello"}\n')
+    files_of = ["--input", str(tmp_path / "in.jsonl"), "--store", str(tmp_path / "answers.sqlite"), "--format", "jsonl"]
+    for name in ("first", "second"):
+        assert main(["run", f"{module}:dag", *files_of, "--output", str(tmp_path / name)]) == 0
+    rows = [json.loads((tmp_path / name / "items.jsonl").read_text()) for name in ("first", "second")]
+    assert [row["mood"]["store_hit"] for row in rows] == [False, True]
+    assert [row["mood"]["data"] for row in rows] == ["fine", "fine"]

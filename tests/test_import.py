@@ -9,7 +9,8 @@ SLOW = ("apache_beam", "anthropic", "openai", "google.genai", "aiohttp", "jsonsc
 def imported_by(program: str) -> set[str]:
     """Those of `SLOW` that a process has after `program`."""
     told = f"{program}\nimport sys\nprint(*(name for name in {SLOW} if name in sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True).stdout.split())
+    done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_importing_the_package_imports_neither_beam_nor_an_sdk():
@@ -31,3 +32,13 @@ dag.explain()
 
 def test_the_public_names_that_need_beam_bring_it_along():
     assert "apache_beam" in imported_by("from beam_llmdag import LLMDag")
+
+
+def test_running_a_dag_file_over_files_imports_no_beam(tmp_path):
+    dag = "name: little\nmodel: anthropic:m\ndimensions:\n  mood:\n    prompt: How is {{ item.content }}?\n"
+    (tmp_path / "dag.yaml").write_text(dag)
+    (tmp_path / "in.jsonl").write_text('{"content": "fine"}\n')
+    arguments = ["run", "dag.yaml", "--input", "in.jsonl", "--output", "out", "--store", "off"]
+    program = f"import os; os.chdir({str(tmp_path)!r}); from beam_llmdag.cli import main; assert main({arguments}) == 0"
+    assert "apache_beam" not in imported_by(program)
+    assert (tmp_path / "out" / "items.parquet").exists()

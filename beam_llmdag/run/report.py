@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.arrow_schemas import rows_schema
+from beam_llmdag.records.files_of_records import OutputFormat, check_output_format, ordered_lines, parquet_file
 from beam_llmdag.records.metadata import metadata_field
 from beam_llmdag.records.records import row_record
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.records.summary import Summary
 from beam_llmdag.run.frames import Given, pandas_frame, polars_frame
+from beam_llmdag.run.run_outputs import RunOutput, outputs_of
 from beam_llmdag.run.table import summary_table
 
 __all__ = ["Report"]
@@ -135,6 +139,37 @@ class Report:
         schema = rows_schema(self._schemas(regroup), metadata_field(row.item.metadata for row in rows))
         return pa.Table.from_pylist([row_record(row, schema) for row in rows], schema=schema)
 
+    def write(
+        self, folder: str | os.PathLike[str], *, file_format: OutputFormat = "parquet", timings: bool = False
+    ) -> list[Path]:
+        """Writes the files that `WriteResults` writes, to the byte: `items`, `failures`, `costs`, and where the dag has
+        such steps `regrouped/<regroup>` and `globals/<name>`.
+
+        Args:
+            folder: where, on this machine; made if it is not there. Files of the same names are replaced.
+            file_format: `"parquet"` or `"jsonl"`.
+            timings: whether `costs` says how long each call took and waited for its permit. Then no two runs write the
+                same bytes.
+
+        Returns:
+            The files.
+
+        Raises:
+            InputError: another format.
+            OSError: a file cannot be written.
+        """
+        check_output_format(file_format)
+        return [
+            _written(Path(folder) / f"{output.name}.{file_format}", output, self._made(output))
+            for output in outputs_of(self._graph, typed_rows=True, timings=timings)
+        ]
+
+    def _made(self, output: RunOutput) -> list[Any]:
+        if output.source == "regrouped":
+            return self._rows(output.step)
+        made: list[Any] = getattr(self, output.source)
+        return [result for result in made if result.dimension == output.step] if output.source == "globals" else made
+
     def _rows(self, regroup: str | None) -> list[Row]:
         return self.items if regroup is None else self.regrouped[regroup]
 
@@ -151,3 +186,16 @@ class Report:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+def _written(path: Path, output: RunOutput, made: Iterable[Any]) -> Path:
+    records = map(output.record, made)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")  # who is stopped here leaves no half of a file
+    if path.suffix == ".parquet":
+        unfinished.write_bytes(parquet_file(records, output.schema, typed_metadata=output.has_metadata))
+    else:
+        lines = ordered_lines(records, output.schema)
+        unfinished.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    unfinished.replace(path)
+    return path

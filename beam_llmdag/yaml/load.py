@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
 from beam_llmdag.yaml.build import parse_dag
@@ -40,6 +38,8 @@ def load_dag(path: str | os.PathLike[str]) -> Dag:
 def _bytes(name: str) -> bytes:
     if "://" not in name:
         return Path(name).read_bytes()
+    from apache_beam.io.filesystems import FileSystems
+
     with FileSystems.open(name) as file:
         content: bytes = file.read()
     return content

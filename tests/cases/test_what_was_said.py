@@ -12,10 +12,10 @@ from helpers.dags import walked
 from pydantic import BaseModel
 
 from beam_llmdag.beam.io.results import WriteResults
-from beam_llmdag.beam.io.write import OutputFormat
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Image, Message, Model
+from beam_llmdag.records.files_of_records import OutputFormat
 from beam_llmdag.records.item import Item
 from beam_llmdag.testing import FakeClock, Reply, ScriptedProvider, Simulator
 

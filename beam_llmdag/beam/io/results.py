@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from beam_llmdag.beam.io.write import OutputFormat, WriteRecords
+from beam_llmdag.beam.io.write import WriteRecords
 from beam_llmdag.beam.llm_dag import Results
-from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.graph.graph import Graph
-from beam_llmdag.records.arrow_schemas import (
-    COSTS_SCHEMA,
-    FAILURES_SCHEMA,
-    TIMED_COSTS_SCHEMA,
-    globals_schema,
-    rows_schema,
-)
-from beam_llmdag.records.records import (
-    Record,
-    cost_record,
-    failure_record,
-    global_record,
-    row_record,
-    timed_cost_record,
-    typed_row_record,
-)
-from beam_llmdag.records.result import Result, Row
-from beam_llmdag.run.regroup import REGROUP_SCHEMA
+from beam_llmdag.records.files_of_records import OutputFormat
+from beam_llmdag.records.records import Record
+from beam_llmdag.records.result import Result
+from beam_llmdag.run.run_outputs import RunOutput, outputs_of
 
-__all__ = ["FAILURES_OUTPUT", "ResultOutput", "WriteResults", "result_outputs"]
-
-FAILURES_OUTPUT = "failures"
-"""Name of the output with the failures."""
+__all__ = ["ResultOutput", "WriteResults", "result_outputs"]
 
 
 class WriteResults(beam.PTransform[Any, Any]):
@@ -81,8 +63,7 @@ class WriteResults(beam.PTransform[Any, Any]):
         """See the class."""
         # one worker has all rows of a single file, and so knows the type of each name in their metadata
         typed = self._num_shards == 1 or self._file_format == "jsonl"
-        to_record = typed_row_record if typed else row_record
-        for output in result_outputs(self._dag, results, self._unreadable, to_record, timings=self._timings):
+        for output in result_outputs(self._dag, results, self._unreadable, typed_rows=typed, timings=self._timings):
             num_shards = 1 if output.name.startswith("globals/") else self._num_shards
             output.records | f"Write {output.name}" >> WriteRecords(
                 f"{self._folder}/{output.name}",
@@ -113,8 +94,8 @@ def result_outputs(
     dag: Graph,
     results: Results,
     unreadable: PCollection[Any] | None,
-    to_record: Callable[[Row, pa.Schema], Record] = row_record,
     *,
+    typed_rows: bool = True,
     timings: bool = False,
 ) -> Iterator[ResultOutput]:
     """What is written about a run, wherever it is written to.
@@ -123,43 +104,23 @@ def result_outputs(
         dag: the dag whose results these are.
         results: what `LLMDag` made.
         unreadable: more failures, those of the inputs; None for none.
-        to_record: makes a record of a row.
+        typed_rows: see `outputs_of`.
         timings: see `WriteResults`.
     """
-    yield _rows(dag, results.items, "items", None, to_record)
-    for name, rows in results.regrouped.items():
-        yield _rows(dag, rows, f"regrouped/{name}", name, to_record)
-    for name, step in dag.steps.items():
-        if not isinstance(step, Dimension):
-            yield _global(results.globals, name, REGROUP_SCHEMA)
-        elif step.scope == "global":
-            yield _global(results.globals, name, step.output.data_schema)
-    failures = results.failures
-    if unreadable is not None:
-        failures = (failures, unreadable) | "All failures" >> beam.Flatten()
-    records = failures | "Failure records" >> beam.Map(failure_record)
-    yield ResultOutput(FAILURES_OUTPUT, records, FAILURES_SCHEMA)
-    bill = results.costs | "Cost records" >> beam.Map(timed_cost_record if timings else cost_record)
-    yield ResultOutput("costs", bill, TIMED_COSTS_SCHEMA if timings else COSTS_SCHEMA)
+    for output in outputs_of(dag, typed_rows=typed_rows, timings=timings):
+        made = _made(output, results, unreadable) | f"Records of {output.name}" >> beam.Map(output.record)
+        yield ResultOutput(output.name, made, output.schema, output.step if output.source == "globals" else None)
 
 
-def _rows(
-    dag: Graph,
-    rows: PCollection[Any],
-    name: str,
-    space: str | None,
-    to_record: Callable[[Row, pa.Schema], Record],
-) -> ResultOutput:
-    dimensions = dag.item_dimensions(space)
-    schema = rows_schema({name: dimension.output.data_schema for name, dimension in dimensions.items()})
-    return ResultOutput(name, rows | f"Records of {name}" >> beam.Map(to_record, schema), schema)
-
-
-def _global(results: PCollection[Any], name: str, data_schema: Any) -> ResultOutput:
-    schema = globals_schema(data_schema)
-    mine = results | f"Answers of {name}" >> beam.Filter(_is_of, name)
-    records = mine | f"Records of {name}" >> beam.Map(global_record, schema)
-    return ResultOutput(f"globals/{name}", records, schema, name)
+def _made(output: RunOutput, results: Results, unreadable: PCollection[Any] | None) -> Any:
+    if output.source == "regrouped":
+        assert output.step is not None
+        return results.regrouped[output.step]
+    if output.source == "globals":
+        return results.globals | f"Answers of {output.step}" >> beam.Filter(_is_of, output.step)
+    if output.source == "failures" and unreadable is not None:
+        return (results.failures, unreadable) | "All failures" >> beam.Flatten()
+    return getattr(results, output.source)
 
 
 def _is_of(result: Result, name: str) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.coders import BytesCoder
 from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.iobase import Write
@@ -17,14 +15,15 @@ from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.records.metadata import metadata_field
-from beam_llmdag.records.records import json_text, with_metadata
+from beam_llmdag.records.files_of_records import (
+    OutputFormat,
+    check_output_format,
+    json_line,
+    ordered_lines,
+    parquet_file,
+)
 
-__all__ = ["OutputFormat", "WriteRecords"]
-
-OutputFormat = Literal["parquet", "jsonl"]
-
-_SORT_COLUMNS = ("id", "item_id", "dimension", "attempt")
+__all__ = ["WriteRecords"]
 
 
 class WriteRecords(beam.PTransform[Any, Any]):
@@ -63,8 +62,7 @@ class WriteRecords(beam.PTransform[Any, Any]):
         typed_metadata: bool = False,
     ) -> None:
         super().__init__()
-        if file_format not in get_args(OutputFormat):
-            raise InputError(f"file_format {file_format!r}: known ones are {', '.join(get_args(OutputFormat))}")
+        check_output_format(file_format)
         if num_shards < 0:
             raise InputError(f"num_shards must be 0 (the runner decides) or more, not {num_shards}")
         self._path_prefix = os.fspath(path_prefix)
@@ -86,7 +84,7 @@ class WriteRecords(beam.PTransform[Any, Any]):
                 file_name_suffix=".parquet",
                 num_shards=self._num_shards,
             )
-        lines = records | "Lines" >> beam.Map(_line, self._schema).with_output_types(str)
+        lines = records | "Lines" >> beam.Map(json_line, self._schema).with_output_types(str)
         return lines | "Write" >> beam.io.WriteToText(
             self._path_prefix, file_name_suffix=".jsonl", num_shards=self._num_shards
         )
@@ -122,46 +120,10 @@ class _WholeFile(FileBasedSink):
 
 
 def _parquet(_once: None, records: Iterable[Mapping[str, Any]], schema: pa.Schema, typed_metadata: bool) -> bytes:
-    ordered = _ordered(records)
-    if typed_metadata:
-        column = metadata_field(dict(record["metadata"]) for record in ordered)
-        schema = schema.set(schema.get_field_index("metadata"), column)
-        ordered = [with_metadata(record, column) for record in ordered]
-    file = io.BytesIO()
-    table = pa.Table.from_pylist(ordered, schema=schema)
-    pq.write_table(table, file, compression="snappy", use_compliant_nested_type=True)
-    return file.getvalue()
+    return parquet_file(records, schema, typed_metadata=typed_metadata)
 
 
 def _text(_once: None, records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[str]:
-    ordered = _ordered(records)
-    if ordered:  # one element: a sink does not promise to keep the order of several
-        yield "\n".join(_line(record, schema) for record in ordered)
-
-
-def _ordered(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(records, key=_sort_key)
-
-
-def _sort_key(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    numbers = ((record.get(name) is not None, record.get(name)) for name in _SORT_COLUMNS if name in record)
-    return (*numbers, json_text(record))
-
-
-def _line(record: Mapping[str, Any], schema: pa.Schema) -> str:
-    return json_text({field.name: _json_value(record.get(field.name), field.type) for field in schema})
-
-
-def _json_value(value: Any, type_: Any) -> Any:
-    """`value` with the pairs of maps turned into objects, and the fields of structs in the order of the schema."""
-    if value is None:
-        return None
-    if pa.types.is_map(type_):
-        pairs: Sequence[tuple[str, Any]] = value
-        return {key: _json_value(inner, type_.item_type) for key, inner in pairs}
-    if pa.types.is_struct(type_):
-        inner_fields = (type_.field(index) for index in range(type_.num_fields))
-        return {field.name: _json_value(value.get(field.name), field.type) for field in inner_fields}
-    if pa.types.is_list(type_):
-        return [_json_value(inner, type_.value_type) for inner in value]
-    return value
+    lines = ordered_lines(records, schema)
+    if lines:  # one element: a sink does not promise to keep the order of several
+        yield "\n".join(lines)

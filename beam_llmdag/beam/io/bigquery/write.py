@@ -15,13 +15,14 @@ from beam_llmdag.beam.io.bigquery.names import parse_destination
 from beam_llmdag.beam.io.bigquery.rows import WriteMethod
 from beam_llmdag.beam.io.bigquery.run import Run
 from beam_llmdag.beam.io.bigquery.table import WriteTableRows
-from beam_llmdag.beam.io.results import FAILURES_OUTPUT, ResultOutput, result_outputs
+from beam_llmdag.beam.io.results import ResultOutput, result_outputs
 from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.errors import InputError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.arrow_schemas import arrow_field
-from beam_llmdag.records.records import failure_record, json_text, short_failure, typed_row_record
+from beam_llmdag.records.records import failure_record, json_text, short_failure
 from beam_llmdag.records.result import Failure
+from beam_llmdag.run.run_outputs import FAILURES_OUTPUT
 
 __all__ = ["RUNS_TABLE", "WriteBigQueryResults"]
 
@@ -104,7 +105,7 @@ class WriteBigQueryResults(beam.PTransform[Any, Any]):
         )
 
     def _outputs(self, results: Results) -> Iterator[ResultOutput]:
-        yield from result_outputs(self._dag, results, self._unreadable, typed_row_record, timings=self._timings)
+        yield from result_outputs(self._dag, results, self._unreadable, timings=self._timings)
         if self._summary is not None:
             records = self._summary | "Summary record" >> beam.Map(_summary_record)
             yield ResultOutput(RUNS_TABLE, records, pa.schema([arrow_field("summary", {})]))
