@@ -42,3 +42,23 @@ def test_running_a_dag_file_over_files_imports_no_beam(tmp_path):
     program = f"import os; os.chdir({str(tmp_path)!r}); from beam_llmdag.cli import main; assert main({arguments}) == 0"
     assert "apache_beam" not in imported_by(program)
     assert (tmp_path / "out" / "items.parquet").exists()
+
+
+def test_an_sdk_is_imported_on_the_thread_of_who_runs_and_not_on_that_of_the_calls():
+    program = """
+import sys, threading
+from beam_llmdag import Dag, Model
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("anthropic", "openai"):
+            print(name, threading.current_thread().name)
+
+sys.meta_path.insert(0, Watch())
+model = Model("anthropic:a", base_url="http://127.0.0.1:1", attempts=1, fallbacks=["openai:b"])
+dag = Dag("imports", model=model)
+dag.dimension(lambda item: item.content, name="mood")
+dag.run(["x"], store=False)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert sorted(done.stdout.splitlines()) == ["anthropic MainThread", "openai MainThread"]

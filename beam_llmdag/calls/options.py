@@ -8,6 +8,7 @@ from typing import Protocol
 
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.clock import Clock, SystemClock
+from beam_llmdag.model import Model
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import PriceTable
 
@@ -53,3 +54,7 @@ class Declared(Protocol):
     @property
     def dimensions(self) -> Iterable[str]:
         """Names of the dimensions."""
+
+    @property
+    def models(self) -> Iterable[Model]:
+        """The models that are known before any item is, fallbacks among them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -19,6 +20,7 @@ from beam_llmdag.calls.progress import Progress
 from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.errors import LLMDagError
+from beam_llmdag.providers.base import find_provider
 
 __all__ = ["Worker", "this_worker"]
 
@@ -44,6 +46,7 @@ class Worker:
 
     def enter(self, options: CallOptions, declared: Declared) -> Caller:
         """The caller of a run, made for the first who asks. Who is done with it calls `leave`."""
+        _import_providers(declared)
         with self._lock:
             run = self._runs.get(options.run_id)
             if run is None:
@@ -130,6 +133,14 @@ class _Run:
     caller: Caller
     store: str | None
     users: int = 0
+
+
+def _import_providers(declared: Declared) -> None:
+    """Imports what the models need on the thread of who enters: an SDK takes a second, in which no call would go on."""
+    for name in {model.provider for model in declared.models}:
+        # whatever is wrong is told for the calls of that model
+        with contextlib.suppress(Exception):
+            find_provider(name, declared.providers)
 
 
 async def _close(caller: Caller, store: AnswerStore | None) -> None:

@@ -241,6 +241,11 @@ class Graph:
         """The dimensions by name, in order of declaration; computed steps are among them."""
         return {name: step for name, step in self.steps.items() if isinstance(step, Dimension)}
 
+    @property
+    def models(self) -> list[Model]:
+        """The models of all dimensions, fallbacks among them, but for those that functions pick."""
+        return [model for dimension in self.dimensions.values() for model in dimension.models or ()]
+
     def validate(self) -> None:
         """Checks the graph as a whole. Whatever runs or draws the dag does it first.
 
