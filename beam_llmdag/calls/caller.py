@@ -19,6 +19,7 @@ from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.lane import DirectLane, Lane, Patience, Permit
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.limits.gate import Gate
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.answers import AnswerStore, Asked, Payer, answer_key, own_key, part_digests
@@ -263,16 +264,16 @@ class Caller:
         line = self._line(asking.question, call, key)
         tries = 0
         while True:
-            tries += 1
             outcome = await self._attempt(asking, asked, target, line)
             error = outcome.error
+            tries += not outcome.is_outage  # the breaker says how long an outage is waited for
             if error is None or tries == asked.model.attempts or asking.time_is_up:
                 return outcome
             if self._retry.asks_again_for(error):
                 asked = _with_complaint(call.request, outcome)
             elif not self._retry.waits_for(error):
                 return outcome
-            delay = self._retry.delay_seconds(tries, error, self._rng)
+            delay = self._retry.delay_seconds(max(tries, 1), error, self._rng)
             if outcome.breaker is not None:
                 if outcome.breaker.wait_seconds is None or not is_last:
                     return outcome
@@ -280,16 +281,16 @@ class Caller:
             if asking.left_seconds is not None and delay >= asking.left_seconds:
                 return replace(outcome, error=_too_late(error))  # the next model may answer in the time that is left
             if delay > 0:
-                await self._clock.sleep(delay)
-                asking.spend(delay)
+                asking.spend(await self._rest(target.gate, delay, error))
 
     async def _attempt(self, asking: _Tries, request: Request, target: Target, line: _Line | None) -> Outcome:
         """Makes one call, if it may be made; enters it in the reply, the store and the ledger."""
         patience, is_last = asking.patience(request.model)
         async with self._lane.permit(request, target) as permit:
             outcome = permit.refusal or await self._ask(permit, asking.question.output, patience, line)
-        attempt = outcome.attempt
-        asking.reply.attempts.append(attempt)
+        attempt, attempts = outcome.attempt, asking.reply.attempts
+        if outcome.breaker is None or not attempts or attempts[-1].sent:  # told once, however often it is looked
+            attempts.append(attempt)
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         return outcome
 
@@ -313,6 +314,14 @@ class Caller:
         request, target = call
         parts = part_digests(request, target.endpoint, target.schema_text)
         return _Line(self._store, Asked(key=key, model=request.model.spec, payer=self._payer(question), parts=parts))
+
+    async def _rest(self, gate: Gate, delay: float, error: CallError) -> float:
+        """Waits before the next try, and returns how long; what the vendor asked for is waited to its end."""
+        asked = self._retry.heeded_seconds(error)
+        if asked is None:
+            return await gate.rest(delay)
+        await self._clock.sleep(delay)
+        return delay
 
     def _record_soon(self, record: Coroutine[Any, Any, None]) -> None:
         """Enters a cancelled call into the ledger, for which the cancelled task cannot wait."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Protocol
@@ -26,9 +26,11 @@ from beam_llmdag.providers.base import Provider
 from beam_llmdag.providers.http.secret_text import hidden
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.telling import shortened, told
+from beam_llmdag.usage import Usage
 
 __all__ = ["DirectLane", "Lane", "Patience", "Permit"]
 
+_NOTHING = Usage()
 _CANCELLED = CallError("timeout", "cancelled before an answer came")
 
 
@@ -122,7 +124,8 @@ class DirectLane:
         if verdict is None:
             return None, reserved
         self._settle(reserved, 0)
-        return Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict), 0
+        refusal = Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict, is_outage=True)
+        return refusal, 0
 
     def forget(self, request: Request, reserved: int, cost: int | None) -> None:
         """A call was given up: nobody knows what would have come of it."""
@@ -131,12 +134,13 @@ class DirectLane:
 
     def learn(
         self, request: Request, said: Answer | CallError, attempt: Attempt, sent_at: float, reserved: int
-    ) -> None:
-        """A call has ended."""
-        self.breaker.learn(request.model, said if isinstance(said, CallError) else None, sent_at)
+    ) -> bool:
+        """A call has ended. Returns whether its model is asked again after it had been given up."""
+        is_back = self.breaker.learn(request.model, said if isinstance(said, CallError) else None, sent_at)
         self._settle(reserved, attempt.cost_nano_usd)
         if isinstance(said, Answer):
             self._estimates.learn(attempt.usage)
+        return is_back
 
     def _settle(self, reserved: int, cost: int | None) -> None:
         if self._budget is not None:
@@ -219,7 +223,11 @@ class _DirectPermit:
             lane.forget(request, self._reserved, self.lost.cost_nano_usd)
             raise
         outcome = self._outcome(said, output, ticket)
-        lane.learn(request, said, outcome.attempt, ticket.sent_at, self._reserved)
+        if lane.learn(request, said, outcome.attempt, ticket.sent_at, self._reserved):
+            target.gate.recover()
+        is_free = outcome.attempt.usage == _NOTHING
+        if outcome.error is not None and is_free and lane.breaker.gives_up(request.model):
+            outcome = replace(outcome, is_outage=True)
         error, limits = (said, ()) if isinstance(said, CallError) else (None, said.limits)
         target.gate.learn(ticket, error, outcome.attempt.usage, limits)
         return outcome

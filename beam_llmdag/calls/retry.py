@@ -22,9 +22,9 @@ class RetryPolicy:
         first_seconds: longest jitter before the second try.
         longest_seconds: longest jitter before any try.
         longest_retry_after_seconds: a longer Retry-After is cut to this, for the call that got it and for all others
-            that wait because of it. Not for what nobody asked for: a model that only fails is left alone for 1 to 30
-            seconds (5 minutes without money or key), and where headers say that a limit is used up, a call waits for at
-            most a minute.
+            that wait because of it. Not for what nobody asked for: a model that only fails is left alone for half a
+            second to 30 seconds (5 minutes without money or key), and where headers say that a limit is used up, a call
+            waits for at most a minute.
     """
 
     first_seconds: float = 0.5

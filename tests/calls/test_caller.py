@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 
 import pytest
 from helpers.calls import GOOD, LABEL, TEXT, ask, classes, eventually, failed, make_caller, question
@@ -451,3 +452,28 @@ def test_a_client_that_cannot_be_closed_does_not_keep_the_run_from_ending(caplog
     assert reply.error.error_class == "auth"
     assert "a client was not closed: CallError" in caplog.text
     assert "sk-0123456789" not in caplog.text
+
+
+def test_calls_that_rest_are_tried_again_as_soon_as_the_model_takes_calls_again():
+    """Without that they would rest for minutes."""
+    began = time.monotonic()
+
+    def answers(_):
+        return GOOD if time.monotonic() > began + 1.5 else CallError("rate_limited", "no", http_status=429)
+
+    caller = make_caller(
+        {"scripted": ScriptedProvider(answers)}, clock=SystemClock(), retry=RetryPolicy(first_seconds=3600)
+    )
+    model = Model("scripted:a", max_in_flight=2, attempts=9)
+    replies = ask(caller, *(question(str(n), model=model, output=LABEL) for n in range(12)))
+    assert [reply.error for reply in replies] == [None] * 12
+    assert any(len(reply.attempts) > 1 for reply in replies)
+
+
+def test_that_a_model_is_left_alone_is_told_once_however_often_it_is_looked_at():
+    answers = [CallError("overloaded", "down", http_status=503)] * 14 + ["fine"]
+    caller = make_caller({"scripted": ScriptedProvider(answers)}, clock=FakeClock())
+    model = Model("scripted:a", max_in_flight=1, attempts=2)
+    replies = ask(caller, *(question(str(n), model=model) for n in range(20)))
+    unsent = [[attempt.sent for attempt in reply.attempts].count(False) for reply in replies]
+    assert max(unsent) <= 2

@@ -14,8 +14,10 @@ __all__ = ["Breaker", "Verdict"]
 
 # Guesses: how soon the end of an outage is seen, against what looking costs.
 _AFTER_ANSWERS = 3  # witnesses at least, once the model has answered: what has just worked is not wrong
-_FIRST_PAUSE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.5
+_PAUSE_SHARE = 0.1  # of the time since the model was given up: the end of an outage is seen a tenth of it late
 _LONGEST_PAUSE_SECONDS = 30.0
+_WORTH_WAITING_SECONDS = 30.0  # then calls fail, and what must be done is done later, or by another model
 _HOPELESS_PAUSE_SECONDS = 300.0  # in a pipeline that never ends, somebody tops up the account one day
 
 
@@ -42,6 +44,7 @@ class _Account:
         failures: in a row, after which the model is given up when there are enough; by whether they are hopeless.
         held: calls that wait for what becomes of those on their way.
         error: the last failure; None while the model is asked.
+        given_up_at: when that began.
         opened_at: when that began, or was found to go on.
         pause_seconds: how long nobody asks.
         until: the end of the pause.
@@ -52,6 +55,7 @@ class _Account:
     failures: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
     error: CallError | None = None
+    given_up_at: float = 0.0
     opened_at: float = 0.0
     pause_seconds: float = 0.0
     until: float = 0.0
@@ -64,7 +68,8 @@ class Breaker:
     requests. So a model is given up when as many calls in a row fail as `MEANING` asks for, with no answer in between:
     one without money, a few without a key, ten without a server. A key that has never worked is tried by no more calls
     than those on their way while it is in doubt.
-    After a pause one call looks; while it fails the pause doubles, up to half a minute. Until then it is worth waiting.
+    After a pause one call looks; while it fails the pauses become longer, up to half a minute. It is worth waiting for
+    the first half minute.
 
     Args:
         clock: time.
@@ -93,8 +98,8 @@ class Breaker:
         account.asked -= 1
         self._wake(account)
 
-    def learn(self, model: Model, error: CallError | None, sent_at: float) -> None:
-        """Takes note of what came of a call to `model`.
+    def learn(self, model: Model, error: CallError | None, sent_at: float) -> bool:
+        """Takes note of what came of a call to `model`. Returns whether it is asked again after it had been given up.
 
         Args:
             model: who was asked.
@@ -103,12 +108,18 @@ class Breaker:
         """
         account = self._accounts[_key(model)]
         account.asked -= 1
+        was_given_up = account.error is not None
         if error is None or MEANING[error.error_class].witnesses is None:
             if error is None or error.error_class != "rate_limited":
                 self._close(account)
         else:
             self._count(account, error, sent_at)
         self._wake(account)
+        return was_given_up and account.error is None
+
+    def gives_up(self, model: Model) -> bool:
+        """Whether `model` is left alone at present."""
+        return self._accounts[_key(model)].error is not None
 
     def _verdict(self, account: _Account) -> Verdict | None:
         if account.error is None:
@@ -117,7 +128,8 @@ class Breaker:
         if now >= account.until:
             account.until = now + account.pause_seconds
             return None
-        worth_waiting = account.pause_seconds < _LONGEST_PAUSE_SECONDS
+        hopeless = account.pause_seconds > _LONGEST_PAUSE_SECONDS
+        worth_waiting = not hopeless and now < account.given_up_at + _WORTH_WAITING_SECONDS
         return Verdict(account.error, account.until - now if worth_waiting else None)
 
     def _count(self, account: _Account, error: CallError, sent_at: float) -> None:
@@ -132,7 +144,8 @@ class Breaker:
             if enough:
                 self._open(account, _left_alone(error, witnesses), _FIRST_PAUSE_SECONDS)
         elif sent_at > account.opened_at and account.pause_seconds <= _LONGEST_PAUSE_SECONDS:  # it was sent to look
-            pause_seconds = min(2 * account.pause_seconds, _LONGEST_PAUSE_SECONDS)
+            share = _PAUSE_SHARE * (self._clock.monotonic() - account.given_up_at)
+            pause_seconds = min(max(share, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
             self._open(account, _left_alone(error, witnesses), pause_seconds)
 
     def _close(self, account: _Account) -> None:
@@ -158,9 +171,12 @@ class Breaker:
                 held.set_result(None)
 
     def _open(self, account: _Account, error: CallError, pause_seconds: float) -> None:
+        now = self._clock.monotonic()
+        if account.error is None:
+            account.given_up_at = now
         account.error = error
         account.pause_seconds = pause_seconds
-        account.opened_at = self._clock.monotonic()
+        account.opened_at = now
         account.until = account.opened_at + pause_seconds
 
 

@@ -90,6 +90,7 @@ class Gate:
         self._asked = Demand()
         self._waiting: deque[_Waiting] = deque()
         self._nap: asyncio.Task[None] | None = None
+        self._resting: set[asyncio.Future[None]] = set()
 
     def tighten(self, model: Model, in_flight: int | None) -> None:
         """Takes over the limits of a model, where they are lower than those that are there."""
@@ -155,7 +156,8 @@ class Gate:
         """
         now = self._clock.monotonic()
         if error is None:
-            self._pace.accept(now - ticket.sent_at)
+            if self._pace.accept(ticket.sent_at, now):
+                self.recover()
             self._ceiling.rise()
         elif error.error_class == "rate_limited":
             if self._pace.refuse(ticket.sent_at, now):
@@ -164,7 +166,7 @@ class Gate:
             self._ceiling.cut(ticket.sent_at, self._in_flight, now)
             self._pause(error.retry_after_seconds, now)
         elif error.http_status not in (None, 429):  # an answer, if only a no: the rate was not too high
-            self._pace.accept(now - ticket.sent_at)
+            self._pace.accept(ticket.sent_at, now)
         if usage is not None and self._buckets:
             self._correct(ticket, usage)
         if limits:
@@ -181,6 +183,25 @@ class Gate:
             )
         if usage is not None and usage.output_tokens:
             self._output_tokens += _LEARNT * (usage.output_tokens - self._output_tokens)
+
+    async def rest(self, seconds: float) -> float:
+        """Waits before a call is tried again, but no longer than until the model is well again; returns how long."""
+        began, rested = self._clock.monotonic(), asyncio.get_running_loop().create_future()
+        self._resting.add(rested)
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait([sleep, rested], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            self._resting.discard(rested)
+        return self._clock.monotonic() - began
+
+    def recover(self) -> None:
+        """The model is well again after it refused, or failed, every call for a while."""
+        self._ceiling.restart()
+        for rested in self._resting:
+            if not rested.done():
+                rested.set_result(None)
 
     def give_back(self, ticket: Ticket) -> None:
         """The call was not made: what it was let through for is still there."""

@@ -19,6 +19,10 @@ _FIRST = 5.0  # the least after the first 429: a few calls need no pace, they wa
 _SLOWEST = 1 / 60  # a guess: once a minute, the span of vendors' limits
 _SEARCHING, _HOLDING, _LEAVING = 0.2, 0.01, 0.05  # how much of the rate is added per second of sending
 _HOLDING_SECONDS = 20.0
+_OUTAGE_SECONDS = 0.5  # in which a vendor that has a rate takes some request; one that takes none refuses them all
+_MISTAKEN = 10.0  # times as long, each time that such a vendor refused again as soon as it was asked at the old rate
+_SOON_SECONDS = 5.0
+_LOOK_SECONDS, _LOOK_SHARE = 0.5, 0.1  # then one request looks twice a second, later each tenth of the time so far
 _CAUGHT_UP_SECONDS, _BURST_SECONDS = 0.8, 0.1  # of the rate may go at once after a pause
 
 
@@ -30,6 +34,9 @@ class Pace:
 
     A 429 alone among answers may be chance: others use the quota, too. It does not count, nobody else waits for it, and
     the rate is cut only if less is accepted than asked. After some in a row, or before any answer, all wait.
+
+    A vendor that refuses all requests for a while and then takes one is well again: what was cut meanwhile says nothing
+    of its rate, which is what it was before.
     """
 
     def __init__(self) -> None:
@@ -44,36 +51,79 @@ class Pace:
         self._sent = 0
         self._accepted = 0
         self._latency_seconds = 0.0
+        self._sent_at = -1.0
+        self._refused_from = self._refused_to = -1.0  # when the 429s since the last answer were sent
+        self._before: float | None = None  # the rate when they began
+        self._outage_seconds = _OUTAGE_SECONDS
+        self._restored_at: float | None = None
 
     def wait_seconds(self, now: float) -> float:
         """How long until the next request may go out."""
-        return 0.0 if self.per_second is None else self._bucket.wait_seconds(1.0, now)
+        if self.per_second is None:
+            return 0.0
+        seconds = self._bucket.wait_seconds(1.0, now)
+        if self._refuses_all:
+            seconds = min(seconds, max(0.0, self._sent_at + self._look_seconds - now))
+        return seconds
 
     def send(self, now: float) -> None:
         """A request goes out."""
         self._sent += 1
+        self._sent_at = now
         if self._since is None:
             self._since = now
         if self.per_second is not None:
             self._bucket.take(1.0)
             self._set(self.per_second + self._step(now) * self._base / self.per_second, now)
 
-    def accept(self, latency_seconds: float) -> None:
-        """A request was answered, with whatever but a 429."""
+    def accept(self, sent_at: float, now: float) -> bool:
+        """A request was answered, with whatever but a 429. Returns whether that is the end of refusing them all."""
+        latency_seconds = now - sent_at
+        is_end = self._refuses_all and sent_at >= self._refused_to
+        if is_end:
+            self._restore(now)
+        if sent_at >= self._refused_from:
+            self._refused_from = self._refused_to = -1.0
         self._accepted += 1
         self._answered = True
         self._in_a_row = 0
         self._latency_seconds += 0.1 * (latency_seconds - self._latency_seconds)
+        return is_end
 
     def refuse(self, sent_at: float, now: float) -> bool:
         """A request that went out at `sent_at` was answered 429. Returns whether the others shall wait as well."""
         self._in_a_row += 1
+        if self._refused_from < 0:
+            self._refused_from, self._before = sent_at, self.per_second if self._seen else None
+            if self._restored_at is not None and sent_at < self._restored_at + _SOON_SECONDS:
+                self._outage_seconds *= _MISTAKEN
+            self._restored_at = None
+        self._refused_to = max(self._refused_to, sent_at)
         if self._answered and self._in_a_row < _IN_A_ROW and self.per_second is not None:
             self._refuse_one(self.per_second, now)
             return False
-        if sent_at >= self._cut_at and self._since is not None:
+        is_slow = self._refuses_all and (self.per_second or _FIRST) * self._look_seconds <= 1
+        if sent_at >= self._cut_at and self._since is not None and not is_slow:
             self._cut(self._cut_rate(now - self._since), now)
         return True
+
+    @property
+    def _refuses_all(self) -> bool:
+        return self._refused_from >= 0 and self._refused_to - self._refused_from >= self._outage_seconds
+
+    @property
+    def _look_seconds(self) -> float:
+        """Longest time between requests while all are refused."""
+        return max(_LOOK_SECONDS, _LOOK_SHARE * (self._refused_to - self._refused_from))
+
+    def _restore(self, now: float) -> None:
+        """Back to the rate there was, if one was seen; else there is no limit until the next 429."""
+        self._since, self._sent, self._accepted, self._restored_at = now, 0, 0, now
+        if self._before is None:
+            self.per_second, self._seen = None, False
+        else:
+            self._base = self._before
+            self._set(self._before, now)
 
     def _refuse_one(self, rate: float, now: float) -> None:
         """A 429 alone among answers."""

@@ -53,7 +53,7 @@ def run(vendor: Vendor, in_flight: int, seconds: float, workers: int = 1) -> Non
             at, _, worker, sent_at, good = heapq.heappop(events)
             flying[worker] -= 1
             if good:
-                paces[worker].accept(LATENCY)
+                paces[worker].accept(sent_at, at)
             else:
                 if paces[worker].refuse(sent_at, at):
                     paused[worker] = max(paused[worker], at + 1.0)
@@ -72,7 +72,7 @@ def test_without_a_429_there_is_no_limit():
     pace = Pace()
     for number in range(1000):
         pace.send(0.0)
-        pace.accept(number / 1000)
+        pace.accept(0.0, number / 1000)
     assert pace.per_second is None
     assert pace.wait_seconds(0.0) == 0
 
@@ -145,3 +145,47 @@ def test_workers_that_do_not_know_of_each_other_share_a_limit():
     run(vendor, 64, 120.0, workers=4)
     assert share_of_limit(vendor, 30.0, 120.0) >= 0.9
     assert share_refused(vendor, 30.0) <= 0.05
+
+
+def refusing_all(vendor: Vendor, start: float, end: float) -> Vendor:
+    """The vendor, with an outage."""
+    takes = vendor.takes
+
+    def out(now: float) -> bool:
+        if start <= now < end:
+            vendor.refused.append(now)
+            return False
+        return takes(now)
+
+    vendor.takes = out  # type: ignore[method-assign]
+    return vendor
+
+
+@pytest.mark.parametrize("start", [0.0, 10.0])
+@pytest.mark.parametrize("seconds", [1.5, 5.0, 20.0])
+def test_a_vendor_that_refused_everything_for_a_while_is_asked_as_before_when_it_is_well(start, seconds):
+    vendor = refusing_all(Vendor(1e6, burst=1e6), start, start + seconds)
+    run(vendor, 50, start + seconds + 10)
+    well = start + seconds
+    soon = well + max(0.5, 0.1 * seconds) + 1.0 + LATENCY  # a look, after the wait that was asked for, and its answer
+    assert sum(soon <= at < soon + 1 for at in vendor.good) >= 0.9 * 50 / LATENCY
+
+
+def test_a_known_rate_is_known_after_an_outage():
+    vendor = refusing_all(Vendor(50, burst=50), 60.0, 70.0)
+    run(vendor, 64, 110.0)
+    assert share_of_limit(vendor, 74.0, 110.0) >= 0.9
+    assert share_refused(vendor, 71.0) <= 0.025
+
+
+def test_a_slow_limit_is_no_outage_for_long():
+    vendor = Vendor(1 / 3, burst=1)
+    run(vendor, 100, 600.0)
+    assert share_refused(vendor, 300.0) <= 0.15
+    assert share_of_limit(vendor, 300.0, 600.0) >= 0.6
+
+
+def test_who_finds_everything_refused_from_the_start_looks_twice_a_second():
+    vendor = refusing_all(Vendor(1e6, burst=1e6), 0.0, 5.0)
+    run(vendor, 50, 5.0)
+    assert sum(at > 1.5 for at in vendor.refused) <= 2 * 3.5
