@@ -42,7 +42,7 @@ class Outcome:
         text: the answer as it came, good or not; None if none came.
         error: why there is no data.
         breaker: why the call was not made at all, if that is because the model only fails at present.
-        is_outage: whether it failed for nothing as all calls to the model do at present, which says nothing of this one.
+        is_outage: whether it failed for nothing, as all calls to the model do at present; then it was no try.
     """
 
     attempt: Attempt
