@@ -74,6 +74,9 @@ class WriteResults(beam.PTransform[Any, Any]):
             )
 
 
+_LABELS = {"failures": "Failure records", "costs": "Cost records"}
+
+
 class ResultOutput(NamedTuple):
     """One of the outputs of `LLMDag`, as records.
 
@@ -108,7 +111,8 @@ def result_outputs(
         timings: see `WriteResults`.
     """
     for output in outputs_of(dag, typed_rows=typed_rows, timings=timings):
-        made = _made(output, results, unreadable) | f"Records of {output.name}" >> beam.Map(output.record)
+        label = _LABELS.get(output.source, f"Records of {output.name}")
+        made = _made(output, results, unreadable) | label >> beam.Map(output.record)
         yield ResultOutput(output.name, made, output.schema, output.step if output.source == "globals" else None)
 
 
