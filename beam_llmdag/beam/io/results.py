@@ -111,7 +111,7 @@ def result_outputs(
         timings: see `WriteResults`.
     """
     for output in outputs_of(dag, typed_rows=typed_rows, timings=timings):
-        label = _LABELS.get(output.source, f"Records of {output.name}")
+        label = _LABELS.get(output.source, f"Records of {output.step if output.source == 'globals' else output.name}")
         made = _made(output, results, unreadable) | label >> beam.Map(output.record)
         yield ResultOutput(output.name, made, output.schema, output.step if output.source == "globals" else None)
 
