@@ -225,11 +225,10 @@ class _DirectPermit:
         outcome = self._outcome(said, output, ticket)
         if lane.learn(request, said, outcome.attempt, ticket.sent_at, self._reserved):
             target.gate.recover()
-        is_free = outcome.attempt.usage == _NOTHING
-        if outcome.error is not None and is_free and lane.breaker.gives_up(request.model):
-            outcome = replace(outcome, is_outage=True)
         error, limits = (said, ()) if isinstance(said, CallError) else (None, said.limits)
         target.gate.learn(ticket, error, outcome.attempt.usage, limits)
+        if error is not None and outcome.attempt.usage == _NOTHING and lane.breaker.gives_up(request.model):
+            return replace(outcome, is_outage=True)
         return outcome
 
     def _outcome(self, said: Answer | CallError, output: Output, ticket: Ticket) -> Outcome:

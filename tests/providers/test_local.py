@@ -89,7 +89,7 @@ def test_the_token_limit_is_told(ask):
 
 
 def test_many_may_ask_at_once_and_get_the_answers_that_one_after_the_other_would_get(ask, provider):
-    asked = [request(provider, f"Sentiment of: '{word}.'", Sentiment) for word in ("Great", "Bad")]
+    asked = [request(provider, f"Sentiment of: '{word}.'", Sentiment) for word in ("Great", "Bad", "Late", "Fine")]
 
     async def together() -> list[str]:
         return [answer.text for answer in await asyncio.gather(*map(provider.answer, asked))]

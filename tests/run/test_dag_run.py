@@ -138,7 +138,7 @@ def test_ctrl_c_ends_the_run_at_once_and_cancels_its_calls() -> None:
     assert provider.in_flight == 0
 
 
-def test_twenty_runs_leave_no_thread_no_file_and_no_connection_behind(
+def test_fifty_runs_leave_no_thread_no_file_and_no_connection_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
@@ -153,11 +153,11 @@ def test_twenty_runs_leave_no_thread_no_file_and_no_connection_behind(
             once(number)
         gc.collect()
         before = (threading.active_count(), open_files())
-        for number in range(3, 23):
+        for number in range(3, 53):
             once(number)
         gc.collect()
         assert (threading.active_count(), open_files()) == before
-        assert simulator.request_count == 23
+        assert simulator.request_count == 53
 
 
 def ask(item: Item) -> str:

@@ -19,6 +19,8 @@ from beam_llmdag.run.run_outputs import RunOutput, outputs_of
 
 __all__ = ["ResultOutput", "WriteResults", "result_outputs"]
 
+_LABELS = {"failures": "Failure records", "costs": "Cost records"}  # of steps, where they are not those of an output
+
 
 class WriteResults(beam.PTransform[Any, Any]):
     """Writes what `LLMDag` made to files in a folder:
@@ -74,9 +76,6 @@ class WriteResults(beam.PTransform[Any, Any]):
             )
 
 
-_LABELS = {"failures": "Failure records", "costs": "Cost records"}
-
-
 class ResultOutput(NamedTuple):
     """One of the outputs of `LLMDag`, as records.
 
@@ -111,7 +110,7 @@ def result_outputs(
         timings: see `WriteResults`.
     """
     for output in outputs_of(dag, typed_rows=typed_rows, timings=timings):
-        label = _LABELS.get(output.source, f"Records of {output.step if output.source == 'globals' else output.name}")
+        label = _LABELS.get(output.source, f"Records of {output.name.removeprefix('globals/')}")
         made = _made(output, results, unreadable) | label >> beam.Map(output.record)
         yield ResultOutput(output.name, made, output.schema, output.step if output.source == "globals" else None)
 

@@ -165,8 +165,9 @@ class Gate:
         elif MEANING[error.error_class].lowers_ceiling:
             self._ceiling.cut(ticket.sent_at, self._in_flight, now)
             self._pause(error.retry_after_seconds, now)
-        elif error.http_status not in (None, 429):  # an answer, if only a no: the rate was not too high
-            self._pace.accept(ticket.sent_at, now)
+        # an answer, if only a no: the rate was not too high
+        elif error.http_status not in (None, 429) and self._pace.accept(ticket.sent_at, now):
+            self.recover()
         if usage is not None and self._buckets:
             self._correct(ticket, usage)
         if limits:
@@ -191,6 +192,8 @@ class Gate:
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait([sleep, rested], return_when=asyncio.FIRST_COMPLETED)
+            if sleep.done():
+                sleep.result()  # raises what a clock of the user's raised
         finally:
             sleep.cancel()
             self._resting.discard(rested)

@@ -21,7 +21,7 @@ _SEARCHING, _HOLDING, _LEAVING = 0.2, 0.01, 0.05  # how much of the rate is adde
 _HOLDING_SECONDS = 20.0
 _OUTAGE_SECONDS = 0.5  # in which a vendor that has a rate takes some request; one that takes none refuses them all
 _MISTAKEN = 10.0  # times as long, each time that such a vendor refused again as soon as it was asked at the old rate
-_SOON_SECONDS = 5.0
+_SOON_SECONDS = 5.0  # after the old rate was taken up again
 _LOOK_SECONDS, _LOOK_SHARE = 0.5, 0.1  # then one request looks twice a second, later each tenth of the time so far
 _CAUGHT_UP_SECONDS, _BURST_SECONDS = 0.8, 0.1  # of the rate may go at once after a pause
 
