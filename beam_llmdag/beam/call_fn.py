@@ -121,8 +121,8 @@ class CallFn(beam.DoFn):
 
     def _enter(self) -> None:
         self._worker = this_worker()
-        self._caller = self._worker.enter(self._config.options, self._config.graph)
-        self._progress = self._worker.progress(self._config.options.run_id)
+        options = self._config.options
+        self._caller = self._worker.enter(options, self._config.graph, self._worker.progress(options.run_id))
 
     def _emit(self, flight: InFlight[WindowedValue, Any]) -> Iterator[Any]:
         for place, made in flight.ended():
@@ -132,7 +132,6 @@ class CallFn(beam.DoFn):
 
     def _count(self, result: Result) -> None:
         self._metrics[result.dimension].count(result)
-        self._progress.add(result)
         if result.status == "failed":
             stop_if_strict(self._config, result)
 

@@ -16,8 +16,9 @@ from beam_llmdag.beam.config import RunConfig
 from beam_llmdag.beam.metrics import DimensionMetrics
 from beam_llmdag.beam.strict import stop_if_strict
 from beam_llmdag.beam.windows.places import PlaceData, at_place, place_data
-from beam_llmdag.errors import ErrorClass, InputError
-from beam_llmdag.records.item import Item, RefusedItem, derived_id, given_id, item_from, numbered
+from beam_llmdag.errors import ErrorClass
+from beam_llmdag.records.admission import admitted
+from beam_llmdag.records.item import Item, derived_id, numbered
 from beam_llmdag.records.result import Failure, Result, Row
 from beam_llmdag.telling import quoted
 
@@ -52,16 +53,12 @@ class _RowOf(beam.DoFn):
         self._config = config
 
     def process(self, element: Any) -> Iterator[Any]:
-        given = given_id(element)
-        kind = "Item" if isinstance(element, RefusedItem) else type(element).__name__
-        where = f"element of type {kind}" if given is None else f"element with id {quoted(given)}"
-        try:
-            yield Row(item=item_from(element, where=where))
-        except InputError as error:
-            stop_if_strict(self._config, f"bad_input: {error}")
-            item_id = given or (kind if isinstance(element, (Item, RefusedItem)) else quoted(element))
-            failure = Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
-            yield pvalue.TaggedOutput(UNUSABLE, failure)
+        item = admitted(element)
+        if isinstance(item, Failure):
+            stop_if_strict(self._config, item)
+            yield pvalue.TaggedOutput(UNUSABLE, item)
+        else:
+            yield Row(item=item)
 
 
 class UniqueRows(beam.PTransform[Any, Any]):
@@ -118,12 +115,12 @@ class _Unique(beam.DoFn):
             f"item {quoted(item_id)}: duplicate id, {len(rows)} items have it; make it unique, "
             "none of them was analysed"
         )
-        stop_if_strict(self._config, f"{_DUPLICATE}: {message}")
+        failure = Failure(dimension="input", item_id=item_id, error_class=_DUPLICATE, message=message)
+        stop_if_strict(self._config, failure)
         for place, row in rows:
             if self._dimensions:
                 yield at_place(self._failed(row.item, message), place, window)
                 continue
-            failure = Failure(dimension="input", item_id=item_id, error_class=_DUPLICATE, message=message)
             yield pvalue.TaggedOutput(DUPLICATES, at_place(row, place, window))
             yield pvalue.TaggedOutput(UNUSABLE, at_place(failure, place, window))
 

@@ -128,7 +128,7 @@ class _PaneFn(CallFn):
             old: rows that were in an earlier pane of the window and have been delivered.
             new: the others.
         """
-        walk = PaneWalk(self._plan, self._config.graph.steps, self._caller, [row for _, row in (*old, *new)])
+        walk = PaneWalk(self._plan, self._config.graph, self._caller, [row for _, row in (*old, *new)])
         [window] = place.windows  # of a grouping
         end = WindowedValue(None, window.max_timestamp(), place.windows, place.pane_info)
         for stage in self._plan.stages:

@@ -47,7 +47,7 @@ class _ItemFn(CallFn):
     def setup(self) -> None:
         super().setup()
         dag = self._config.graph
-        self._route = Route([dag.dimensions[name] for name in self._dimensions], dag.steps)
+        self._route = Route([dag.dimensions[name] for name in self._dimensions], dag)
 
     def answer(self, element: Row, sides: Sides, caller: Caller) -> Coroutine[Any, Any, Row]:
         return _as_it_is(element) if is_duplicate(element) else walk(element, self._route, sides, caller)
@@ -68,7 +68,7 @@ class _GlobalFn(CallFn):
 
     async def _about(self, group: str, rows: list[Row], sides: Sides, caller: Caller) -> tuple[str, Result]:
         dag = self._config.graph
-        return group, await evaluate_global(dag.dimensions[self._dimensions[0]], rows, sides, dag.steps, caller, group)
+        return group, await evaluate_global(dag.dimensions[self._dimensions[0]], rows, sides, dag, caller, group)
 
     def results(self, made: tuple[str, Result]) -> Iterable[Result]:
         return (made[1],)
@@ -87,10 +87,9 @@ class _RegroupFn(beam.DoFn):
 
     def process(self, element: _Grouped, **sides: Any) -> Iterator[Any]:
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
-        steps = self._config.graph.steps
-        regroup = steps[self._name]
+        regroup = self._config.graph.steps[self._name]
         assert isinstance(regroup, Regroup)
-        items, report = regroup_rows(regroup, _real_rows(element[1]), named, steps)
+        items, report = regroup_rows(regroup, _real_rows(element[1]), named, self._config.graph)
         if report.status == "failed":
             stop_if_strict(self._config, report)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
@@ -131,7 +130,7 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
 
         def keyed_by_group(row: Row) -> Iterator[tuple[str, Row]]:
             if not is_duplicate(row):
-                yield group_of(config.graph.dimensions[name], row, config.graph.steps), row
+                yield group_of(config.graph.dimensions[name], row, config.graph), row
 
         keyed = rows | "Group of" >> beam.FlatMap(keyed_by_group).with_output_types(tuple[str, Row])
         return keyed | "Gather" >> beam.GroupByKey() | "Answer" >> answer

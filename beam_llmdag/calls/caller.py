@@ -23,6 +23,7 @@ from beam_llmdag.calls.limits.gate import Gate
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.answers import AnswerStore, Asked, Payer, answer_key, own_key, part_digests
+from beam_llmdag.calls.watch import NO_WATCH, Watch
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError, ErrorClass
 from beam_llmdag.model import Answer, Message, Model, Request
@@ -103,6 +104,7 @@ class Caller:
         workers: processes among which what the models say of their limits is divided.
         shared: where their limits per minute are counted for all processes instead; None to divide them, too.
         keep_prompts: whether attempts say what was asked.
+        watch: is told how the calls go on.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Caller:
         workers: int = 1,
         shared: SharedLimits | None = None,
         keep_prompts: bool = False,
+        watch: Watch = NO_WATCH,
     ) -> None:
         gate = partial(limits.gate, workers=workers, clock=clock, shared=shared)
         self._clients = Clients(providers, clock, gate)
@@ -131,6 +134,7 @@ class Caller:
             retry=retry,
             clock=clock,
         )
+        self.watch = watch
         self._store = store
         self._retry = retry
         self._clock = clock
@@ -152,6 +156,7 @@ class Caller:
         """
         self._open += 1
         self._idle.clear()
+        self.watch.asked(question.dimension, question.subject)
         try:
             calls = [self._call(question, model) for model in question.models]
             if self._store is None:
@@ -291,6 +296,7 @@ class Caller:
         attempt, attempts = outcome.attempt, asking.reply.attempts
         if outcome.breaker is None or not attempts or attempts[-1].sent:  # told once, however often it is looked
             attempts.append(attempt)
+            self.watch.attempted(asking.question.dimension, asking.question.subject, attempt)
         asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         return outcome
 

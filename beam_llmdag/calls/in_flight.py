@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from beam_llmdag.calls.call_thread import CallThread
+from beam_llmdag.calls.limits.turn import next_turn
 
 __all__ = ["InFlight"]
 
@@ -77,7 +78,7 @@ class InFlight(Generic[Tag, T]):
             if self._cancelled:
                 coroutine.close()
                 continue
-            task = self._calls.loop.create_task(coroutine)
+            task = self._calls.loop.create_task(coroutine, context=next_turn())
             self._tasks.add(task)
             task.add_done_callback(partial(self._end, tag))
 

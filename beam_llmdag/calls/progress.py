@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from beam_llmdag.records.result import Result
+from beam_llmdag.records.result import Attempt, Result
 
 __all__ = ["Progress"]
 
 
 @dataclass(slots=True)
 class Progress:
-    """Numbers that grow while a run works.
+    """A `Watch` that counts: numbers that grow while a run works.
 
     Attributes:
         results: dimension -> results so far.
@@ -28,15 +28,21 @@ class Progress:
     cost_nano_usd: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, result: Result) -> None:
-        """Counts a result."""
+    def asked(self, *_: str) -> None:
+        """See `Watch`."""
+
+    def attempted(self, _: str, __: str, attempt: Attempt) -> None:
+        """See `Watch`."""
+        with self._lock:
+            self.calls += attempt.sent
+            self.cost_nano_usd += attempt.cost_nano_usd or 0
+
+    def answered(self, result: Result) -> None:
+        """See `Watch`."""
         with self._lock:
             self.results[result.dimension] += 1
             if result.status == "failed":
                 self.failed[result.dimension] += 1
-            for attempt in result.attempts:
-                self.calls += attempt.sent
-                self.cost_nano_usd += attempt.cost_nano_usd or 0
 
     def line(self) -> str:
         """One line of text."""

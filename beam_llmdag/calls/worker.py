@@ -19,6 +19,7 @@ from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
 from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.place import open_store
+from beam_llmdag.calls.watch import NO_WATCH, Watch
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.providers.base import find_provider
 
@@ -44,8 +45,12 @@ class Worker:
         self._runs: dict[str, _Run] = {}
         self._froze = False
 
-    def enter(self, options: CallOptions, declared: Declared) -> Caller:
-        """The caller of a run, made for the first who asks. Who is done with it calls `leave`."""
+    def enter(self, options: CallOptions, declared: Declared, watch: Watch = NO_WATCH) -> Caller:
+        """The caller of a run, made for the first who asks. Who is done with it calls `leave`.
+
+        Args:
+            watch: is told how the calls of the run go on, if it is the first.
+        """
         _import_providers(declared)
         with self._lock:
             run = self._runs.get(options.run_id)
@@ -66,6 +71,7 @@ class Worker:
                     workers=options.workers,
                     shared=None if options.shared_limits is None else self._shared_limits(options.shared_limits),
                     keep_prompts=options.keep_prompts,
+                    watch=watch,
                 )
                 run = self._runs[options.run_id] = _Run(caller, options.store)
             run.users += 1
@@ -98,7 +104,7 @@ class Worker:
             return seconds
 
     def progress(self, run_id: str) -> Progress:
-        """How far the part of a run that is in this process has come."""
+        """How far the part of a run that is in this process has come: a `Watch` for `enter`."""
         return _progress.setdefault(run_id, Progress())
 
     def forget(self, run_id: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from beam_llmdag.calls.progress import Progress
 from beam_llmdag.records.result import Failure, Result, Row
 
 __all__ = ["Collected"]
@@ -16,23 +14,16 @@ class Collected:
     """A `Sink` without bounds.
 
     Attributes:
-        progress: counts what is made.
         items: finished rows.
         regrouped: regroup -> its finished rows.
         globals: answers of globals and reports of regroups.
         failures: records that are no items.
     """
 
-    progress: Progress
     items: list[Row] = field(default_factory=list)
     regrouped: dict[str, list[Row]] = field(default_factory=dict)
     globals: list[Result] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-
-    def made(self, results: Iterable[Result]) -> None:
-        """See `Sink`."""
-        for result in results:
-            self.progress.add(result)
 
     async def row(self, regroup: str | None, row: Row) -> None:
         """See `Sink`."""

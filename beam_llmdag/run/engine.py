@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from beam_llmdag.calls.caller import Caller
+from beam_llmdag.calls.limits.turn import next_turn
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.graph.plan import GlobalStage, Plan, RegroupStage, has_barrier, head_of, rows_end_in_head
 from beam_llmdag.records.item import Item
@@ -21,9 +22,6 @@ __all__ = ["Engine", "Sink"]
 
 class Sink(Protocol):
     """Where the results of a run go. Its methods are called on the loop that makes the calls."""
-
-    def made(self, results: Iterable[Result]) -> None:
-        """Results are known; rows with them may follow much later."""
 
     async def row(self, regroup: str | None, row: Row) -> None:
         """A row is finished: of an item that went in, or of a new one. Returns when there is room for another."""
@@ -51,12 +49,12 @@ class Engine:
         self, graph: Graph, plan: Plan, caller: Caller, sink: Sink, *, most_in_flight: int, strict: bool
     ) -> None:
         self._plan = plan
-        self._steps = graph.steps
+        self._graph = graph
         self._caller = caller
         self._sink = sink
         self._most_in_flight = most_in_flight
         self._strict = strict
-        self._head = [Route.of(stage, graph.steps) for stage in head_of(plan)]
+        self._head = [Route.of(stage, graph) for stage in head_of(plan)]
         self._ends_in_head = rows_end_in_head(plan)
         self._gathered: list[Row] | None = [] if has_barrier(plan) else None
 
@@ -78,7 +76,7 @@ class Engine:
 
     async def _refuse(self, failure: Failure) -> None:
         if self._strict:
-            raise strict_error(failure.message)
+            raise strict_error(failure)
         await self._sink.failure(failure)
 
     def _place(self) -> int:
@@ -91,28 +89,28 @@ class Engine:
     async def _walk_head(self, place: int, row: Row) -> None:
         for route in self._head:
             row = await walk(row, route, {}, self._caller)
-        self._made(row.results.values())
+        self._check(row.results.values())
         if self._gathered is not None:
             self._gathered[place] = row
         if self._ends_in_head:
             await self._sink.row(None, row)
 
     async def _pass_barriers(self, rows: list[Row]) -> None:
-        pane = PaneWalk(self._plan, self._steps, self._caller, rows)
+        pane = PaneWalk(self._plan, self._graph, self._caller, rows)
         async with _Crowd(self._most_in_flight) as crowd:
             for stage in self._plan.stages:
                 if isinstance(stage, GlobalStage):
-                    crowd.add(self._answer(pane, stage.name, counted=True))
+                    crowd.add(self._answer(pane, stage.name))
                 elif isinstance(stage, RegroupStage):
-                    crowd.add(self._answer(pane, stage.name, counted=False))
+                    crowd.add(self._answer(pane, stage.name))
                     crowd.add(self._finish_new(pane, stage.name, crowd))
             if not self._ends_in_head:
                 for index, row in enumerate(rows):
                     await crowd.start(self._finish(pane, None, index, row))
 
-    async def _answer(self, pane: PaneWalk, barrier: str, *, counted: bool) -> None:
-        answers = list((await pane.answers(barrier)).values())
-        self._made(answers, counted=counted)
+    async def _answer(self, pane: PaneWalk, barrier: str) -> None:
+        answers = (await pane.answers(barrier)).values()
+        self._check(answers)
         for result in answers:
             await self._sink.answer(result)
 
@@ -122,13 +120,11 @@ class Engine:
 
     async def _finish(self, pane: PaneWalk, regroup: str | None, index: int, before: Row) -> None:
         row = await pane.finished(regroup, index)
-        self._made(result for name, result in row.results.items() if name not in before.results)
+        self._check(result for name, result in row.results.items() if name not in before.results)
         await self._sink.row(regroup, row)
 
-    def _made(self, results: Iterable[Result], *, counted: bool = True) -> None:
-        results = list(results)
-        if counted:
-            self._sink.made(results)
+    def _check(self, results: Iterable[Result]) -> None:
+        """Ends a strict run if one of the results is a failure."""
         if self._strict:
             failed = next((result for result in results if result.status == "failed"), None)
             if failed is not None:
@@ -152,7 +148,7 @@ class _Crowd:
         except BaseException:
             coroutine.close()
             raise
-        self._group.create_task(coroutine).add_done_callback(self._leave)
+        self._group.create_task(coroutine, context=next_turn()).add_done_callback(self._leave)
 
     def add(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Starts a task that takes no room: others wait for what it makes."""

@@ -12,7 +12,8 @@ from typing import Any
 from beam_llmdag.calls.caller import Caller, Question, Reply
 from beam_llmdag.calls.prompt import messages_of
 from beam_llmdag.errors import CallError, GraphError
-from beam_llmdag.graph.dimension import ABSENT, Dimension, Function, Step
+from beam_llmdag.graph.dimension import ABSENT, Dimension, Function
+from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Result
@@ -38,22 +39,30 @@ Prompt = tuple[tuple[Message, ...], str | None]
 
 
 async def evaluate_item(
-    dimension: Dimension, item: Item, results: Mapping[str, Result], steps: Mapping[str, Step], caller: Caller
+    dimension: Dimension, item: Item, results: Mapping[str, Result], graph: Graph, caller: Caller
 ) -> Result:
     """What `dimension` says about `item`.
 
     Args:
         results: results of all it needs: about this item, of globals, of the item's group.
-        steps: the dag's, to rebuild typed answers.
+        graph: the dimension's, to rebuild typed answers.
 
     Raises:
         StoreError: the answer store does not work.
     """
+    result = await _evaluated(dimension, item, results, graph, caller)
+    caller.watch.answered(result)
+    return result
+
+
+async def _evaluated(
+    dimension: Dimension, item: Item, results: Mapping[str, Result], graph: Graph, caller: Caller
+) -> Result:
     arguments: dict[str, Any] = {"item": own_item(item)}
     values = Values(subject=item.id, arguments=arguments)
     try:
         for name in dimension.read:
-            arguments[name] = typed(steps[name], results.get(name))
+            arguments[name] = typed(graph.steps[name], results.get(name))
         check_dependencies(dimension, results, dimension.required)
         check_skip_if(dimension, values)
         reply = computed(dimension, values) if dimension.is_computed else await _asked(dimension, values, caller)

@@ -9,7 +9,8 @@ from typing import Any
 
 from beam_llmdag.calls.caller import Caller, Reply
 from beam_llmdag.errors import CallError, InputError
-from beam_llmdag.graph.dimension import Dimension, Function, Step
+from beam_llmdag.graph.dimension import Dimension, Function
+from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.plain import plain
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.chunks import reduced
@@ -39,7 +40,7 @@ async def evaluate_global(
     dimension: Dimension,
     rows: Sequence[Row],
     sides: Sides,
-    steps: Mapping[str, Step],
+    graph: Graph,
     caller: Caller,
     group: str = NO_GROUP,
 ) -> Result:
@@ -48,12 +49,20 @@ async def evaluate_global(
     Args:
         rows: all rows, or those of one group.
         sides: results of the globals it needs.
-        steps: the dag's.
+        graph: the dag.
         group: the group, for `per=`.
 
     Raises:
         StoreError: the answer store does not work.
     """
+    result = await _evaluated(dimension, rows, sides, graph, caller, group)
+    caller.watch.answered(result)
+    return result
+
+
+async def _evaluated(
+    dimension: Dimension, rows: Sequence[Row], sides: Sides, graph: Graph, caller: Caller, group: str
+) -> Result:
     rows = sorted(rows, key=lambda row: row.item.id)
     values = Values(subject=group, arguments={"items": [own_item(row.item) for row in rows]})
     left_out: tuple[str, ...] = ()
@@ -61,12 +70,12 @@ async def evaluate_global(
     try:
         if dimension.per is not None and group == NO_GROUP:
             left_out, seen = tuple(row.item.id for row in rows), 0
-            _explain_ungrouped(dimension, rows, steps)
+            _explain_ungrouped(dimension, rows, graph)
         if dimension.on_missing != "run":
-            rows, left_out = complete_rows(item_needs(dimension.required, steps), rows)
+            rows, left_out = complete_rows(item_needs(dimension.required, graph), rows)
             seen = len(rows)
-        values = replace(values, arguments=global_arguments(dimension.read, rows, sides, steps))
-        _check_global_needs(dimension, sides, steps)
+        values = replace(values, arguments=global_arguments(dimension.read, rows, sides, graph))
+        _check_global_needs(dimension, sides, graph)
         _check_rows(dimension, rows, left_out)
         check_skip_if(dimension, values)
         if dimension.is_computed:
@@ -77,7 +86,7 @@ async def evaluate_global(
             def prompt_of(some: Sequence[Row]) -> Any:
                 if some is rows:
                     return call_user(dimension.function, values)
-                about_some = global_arguments(dimension.function.needs, some, sides, steps)
+                about_some = global_arguments(dimension.function.needs, some, sides, graph)
                 return call_user(dimension.function, Values(subject=group, arguments=about_some))
 
             reply = await reduced(dimension, group, rows, prompt_of, models, caller)
@@ -90,36 +99,34 @@ async def evaluate_global(
     return replace(concluded(dimension, values, reply), left_out=left_out, reason=reason)
 
 
-def group_of(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
+def group_of(dimension: Dimension, row: Row, graph: Graph) -> str:
     """The group that the `per` function of `dimension` puts a row in; `NO_GROUP` if it cannot say."""
     try:
-        return _group(dimension, row, steps)
+        return _group(dimension, row, graph)
     except (Failed, Skipped):
         return NO_GROUP  # the result of that group says why
 
 
-def item_needs(names: Sequence[str], steps: Mapping[str, Step]) -> list[str]:
+def item_needs(names: Sequence[str], graph: Graph) -> list[str]:
     """Those of `names` that are item dimensions."""
-    return [name for name in names if isinstance(step := steps[name], Dimension) and step.scope == "item"]
+    return [name for name in names if isinstance(step := graph.steps[name], Dimension) and step.scope == "item"]
 
 
-def item_sides(dimension: Dimension, row: Row, sides: Sides, steps: Mapping[str, Step]) -> dict[str, Result]:
+def item_sides(dimension: Dimension, row: Row, sides: Sides, graph: Graph) -> dict[str, Result]:
     """Results of the globals that an item dimension needs, as they concern one row."""
     found: dict[str, Result] = {}
     for name in dimension.needs:
         groups = sides.get(name)
         if groups is None:
             continue
-        step = steps[name]
-        group = group_of(step, row, steps) if isinstance(step, Dimension) and step.per is not None else NO_GROUP
+        step = graph.steps[name]
+        group = group_of(step, row, graph) if isinstance(step, Dimension) and step.per is not None else NO_GROUP
         if group in groups:
             found[name] = groups[group]
     return found
 
 
-def global_arguments(
-    names: Sequence[str], rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]
-) -> dict[str, Any]:
+def global_arguments(names: Sequence[str], rows: Sequence[Row], sides: Sides, graph: Graph) -> dict[str, Any]:
     """Arguments of functions about all rows: aligned lists of item dimensions, values of globals, dicts of groups.
 
     Raises:
@@ -127,7 +134,7 @@ def global_arguments(
     """
     arguments: dict[str, Any] = {"items": [own_item(row.item) for row in rows]}
     for name in names:
-        step = steps[name]
+        step = graph.steps[name]
         if isinstance(step, Dimension) and step.scope == "item":
             arguments[name] = [typed(step, row.results.get(name)) for row in rows]
         elif isinstance(step, Dimension) and step.per is not None:
@@ -150,18 +157,18 @@ def complete_rows(needed: Sequence[str], rows: Sequence[Row]) -> tuple[list[Row]
     return complete, tuple(left_out)
 
 
-def _group(dimension: Dimension, row: Row, steps: Mapping[str, Step]) -> str:
+def _group(dimension: Dimension, row: Row, graph: Graph) -> str:
     per = dimension.per
     assert isinstance(per, Function)
     if dimension.on_missing != "run" and not complete_rows(per.needs, [row])[0]:
         raise Skipped("an answer is missing")
-    values = Values(subject=row.item.id, arguments={"item": own_item(row.item), **_answers(per.needs, row, steps)})
+    values = Values(subject=row.item.id, arguments={"item": own_item(row.item), **_answers(per.needs, row, graph)})
     named: str = call_user(per, values, _group_name)
     return named
 
 
-def _answers(names: Sequence[str], row: Row, steps: Mapping[str, Step]) -> dict[str, Any]:
-    return {name: typed(steps[name], row.results.get(name)) for name in names}
+def _answers(names: Sequence[str], row: Row, graph: Graph) -> dict[str, Any]:
+    return {name: typed(graph.steps[name], row.results.get(name)) for name in names}
 
 
 def _group_name(named: Any) -> str:
@@ -175,7 +182,7 @@ def _group_name(named: Any) -> str:
     return json.dumps(name, ensure_ascii=False) if isinstance(name, (list, dict)) else str(name)
 
 
-def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping[str, Step]) -> None:
+def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], graph: Graph) -> None:
     """Says why the rows have no group.
 
     Raises:
@@ -184,7 +191,7 @@ def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], steps: Mapping
     """
     for row in rows:
         try:
-            _group(dimension, row, steps)
+            _group(dimension, row, graph)
         except Skipped:
             if dimension.on_missing == "fail":
                 raise _lacking([row.item.id for row in rows]) from None
@@ -202,9 +209,9 @@ def _check_rows(dimension: Dimension, rows: Sequence[Row], left_out: Sequence[st
         raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
 
 
-def _check_global_needs(dimension: Dimension, sides: Sides, steps: Mapping[str, Step]) -> None:
+def _check_global_needs(dimension: Dimension, sides: Sides, graph: Graph) -> None:
     """Applies `on_missing` to the globals that are needed; one of several groups stands for all."""
-    of_items = set(item_needs(dimension.required, steps))
+    of_items = set(item_needs(dimension.required, graph))
     if len(of_items) < len(dimension.required):
         found: dict[str, Result | None] = {name: _whole(groups) for name, groups in sides.items()}
         check_dependencies(dimension, found, [name for name in dimension.required if name not in of_items])

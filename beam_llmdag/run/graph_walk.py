@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 from beam_llmdag.calls.caller import Caller
-from beam_llmdag.graph.dimension import Dimension, Regroup, Step
+from beam_llmdag.calls.limits.turn import next_turn
+from beam_llmdag.graph.dimension import Dimension, Regroup
+from beam_llmdag.graph.graph import Graph
 from beam_llmdag.graph.plan import GlobalStage, ItemStage, Plan, RegroupStage, head_of
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of
@@ -28,14 +30,14 @@ class PaneWalk:
 
     Args:
         plan: of kind `"pipelined"`.
-        steps: the dag's.
+        graph: the dag.
         caller: makes the calls.
         rows: the rows, with the results of the plan's head.
     """
 
-    def __init__(self, plan: Plan, steps: Mapping[str, Step], caller: Caller, rows: Sequence[Row]) -> None:
+    def __init__(self, plan: Plan, graph: Graph, caller: Caller, rows: Sequence[Row]) -> None:
         self._plan = plan
-        self._steps = steps
+        self._graph = graph
         self._caller = caller
         self._stages = {stage.name: stage for stage in plan.stages}
         self._head = {stage.name for stage in head_of(plan)}
@@ -71,14 +73,14 @@ class PaneWalk:
         count = len(await self._rows_of(stage.space))
         rows = await _all([self._joined(stage.rows, stage.space, index) for index in range(count)])
         sides = await self._sides_of(stage)
-        step = self._steps[stage.name]
+        step = self._graph.steps[stage.name]
         if isinstance(step, Regroup):
-            items, report = regroup_rows(step, rows, sides, self._steps)
+            items, report = regroup_rows(step, rows, sides, self._graph)
             self._rows[stage.name] = [Row(item=item) for item in items]
             return {NO_GROUP: report}
         groups = self._groups(step, rows)
         results = await _all(
-            [evaluate_global(step, some, sides, self._steps, self._caller, group) for group, some in groups.items()]
+            [evaluate_global(step, some, sides, self._graph, self._caller, group) for group, some in groups.items()]
         )
         return dict(zip(groups, results, strict=True))
 
@@ -87,7 +89,7 @@ class PaneWalk:
             return {NO_GROUP: rows}
         groups: dict[str, list[Row]] = {}
         for row in rows:
-            groups.setdefault(group_of(dimension, row, self._steps), []).append(row)
+            groups.setdefault(group_of(dimension, row, self._graph), []).append(row)
         return dict(sorted(groups.items()))
 
     async def _walk(self, stage: ItemStage, index: int) -> Row:
@@ -97,7 +99,7 @@ class PaneWalk:
     def _route_of(self, stage: ItemStage) -> Route:
         route = self._routes.get(stage.name)
         if route is None:
-            route = self._routes[stage.name] = Route.of(stage, self._steps)
+            route = self._routes[stage.name] = Route.of(stage, self._graph)
         return route
 
     async def _joined(self, stages: Sequence[str], space: str | None, index: int) -> Row:
@@ -124,7 +126,8 @@ class PaneWalk:
     def _once(self, key: tuple[str, int], coroutine: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Task[Any]:
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.get_running_loop().create_task(self._guarded(coroutine()))
+            guarded = self._guarded(coroutine())
+            task = self._tasks[key] = asyncio.get_running_loop().create_task(guarded, context=next_turn())
         return task
 
     async def _guarded(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -17,12 +17,13 @@ from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.in_flight import InFlight
 from beam_llmdag.calls.progress import Progress
 from beam_llmdag.calls.worker import Worker, this_worker
-from beam_llmdag.errors import GraphError, InputError
+from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.dimension import Regroup
 from beam_llmdag.graph.graph import Graph
+from beam_llmdag.records.admission import admitted
 from beam_llmdag.records.bill import cost_rows, failure_of
 from beam_llmdag.records.in_memory import frame_kind, items_from, records_of
-from beam_llmdag.records.item import Item, given_id, item_from
+from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.run.collected import Collected
 from beam_llmdag.run.engine import Engine, Sink
@@ -31,7 +32,6 @@ from beam_llmdag.run.frames import Given
 from beam_llmdag.run.options import RunOptions, call_options, check_settings
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.report import Report
-from beam_llmdag.telling import quoted, shown
 
 __all__ = ["LocalRun", "Streamed"]
 
@@ -65,7 +65,7 @@ class LocalRun:
         self._strict = options.get("strict", False)
         self._given = Given(None, options.get("id_field", "id"), options.get("content_field", "content"))
         self._progress = Progress()
-        self._collected = Collected(self._progress)
+        self._collected = Collected()
         self._order: dict[str, int] = {}
 
     def report(self) -> Report:
@@ -137,7 +137,7 @@ class LocalRun:
         """
         some, records = threading.Event(), records_of(items, self._given.id_field)
         with self._entered() as (worker, caller):
-            feed, box = Feed(worker.calls.loop, _BUFFERED), _Stream(worker.calls.loop, self._progress, some.set)
+            feed, box = Feed(worker.calls.loop, _BUFFERED), _Stream(worker.calls.loop, some.set)
             flight: InFlight[None, None] = InFlight(worker.calls)
             try:
                 flight.submit(None, box.filled(self._engine(caller, box).run(self._items(feed))))
@@ -161,7 +161,7 @@ class LocalRun:
         records = None if isinstance(items, AsyncIterable) else records_of(items, self._given.id_field)
         async with self._aentered() as (worker, caller):
             feed = Feed(worker.calls.loop, _BUFFERED)
-            box = _Stream(worker.calls.loop, self._progress, lambda: here.call_soon_threadsafe(some.set))
+            box = _Stream(worker.calls.loop, lambda: here.call_soon_threadsafe(some.set))
             work = box.filled(self._engine(caller, box).run(self._items(feed)))
             running = asyncio.run_coroutine_threadsafe(work, worker.calls.loop)
             pump = asyncio.create_task(feed.pump(aiter(items))) if records is None else None
@@ -186,7 +186,7 @@ class LocalRun:
     async def _items(self, feed: Feed) -> AsyncIterator[Item | Failure]:
         """The records of a feed as items, those that are none as failures."""
         async for record in feed.records():
-            yield item_or_failure(record, self._given)
+            yield admitted(record, id_field=self._given.id_field, content_field=self._given.content_field)
 
     def _known(self, items: Any) -> list[Item | Failure]:
         given, refused = self._given, list[Failure]()
@@ -200,7 +200,7 @@ class LocalRun:
     @contextmanager
     def _entered(self) -> Iterator[tuple[Worker, Caller]]:
         worker = this_worker()
-        caller = worker.enter(self._options, self._graph)
+        caller = worker.enter(self._options, self._graph, self._progress)
         try:
             yield worker, caller
         finally:
@@ -209,7 +209,7 @@ class LocalRun:
     @asynccontextmanager
     async def _aentered(self) -> AsyncIterator[tuple[Worker, Caller]]:
         worker = this_worker()
-        caller = await asyncio.to_thread(worker.enter, self._options, self._graph)
+        caller = await asyncio.to_thread(worker.enter, self._options, self._graph, self._progress)
         try:
             yield worker, caller
         finally:  # returns when the last call has ended
@@ -218,21 +218,6 @@ class LocalRun:
     def _engine(self, caller: Caller, sink: Sink) -> Engine:
         plan = self._graph.plan("pipelined")
         return Engine(self._graph, plan, caller, sink, most_in_flight=self._most_in_flight, strict=self._strict)
-
-
-def item_or_failure(record: Any, given: Given) -> Item | Failure:
-    """A record as an item, or why it is none; a `Failure` of `read_items` stays what it is."""
-    if isinstance(record, Failure):
-        return record
-    name = given_id(record, given.id_field)
-    where = f"element of type {type(record).__name__}" if name is None else f"element with id {quoted(name)}"
-    try:
-        if isinstance(record, InputError):
-            raise record
-        return item_from(record, where=where, id_field=given.id_field, content_field=given.content_field)
-    except InputError as error:
-        item_id = shown(record, 200) if name is None else name
-        return Failure(dimension="input", item_id=item_id, error_class="bad_input", message=str(error))
 
 
 def _row_id(row: Row) -> str:
@@ -256,9 +241,8 @@ async def _at_hand(items: Sequence[Item | Failure]) -> AsyncIterator[Item | Fail
 class _Stream:
     """A `Sink` for whoever reads a stream elsewhere."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, progress: Progress, notify: Callable[[], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, notify: Callable[[], object]) -> None:
         self.outbox: Outbox[Streamed] = Outbox(loop, _BUFFERED, notify)
-        self._progress = progress
 
     async def filled(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work whose results go here, and says when no more will come."""
@@ -272,10 +256,6 @@ class _Stream:
                 raise
         else:
             self.outbox.close()
-
-    def made(self, results: Iterable[Result]) -> None:
-        for result in results:
-            self._progress.add(result)
 
     async def row(self, _: str | None, row: Row) -> None:
         await self.outbox.put(row)

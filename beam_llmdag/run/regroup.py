@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from beam_llmdag.errors import InputError
-from beam_llmdag.graph.dimension import Regroup, Step
+from beam_llmdag.graph.dimension import Regroup
+from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.item import Item, id_text, item_from
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
@@ -35,9 +36,7 @@ REGROUP_SCHEMA: Mapping[str, Any] = {
 groups without a known item, which become no item."""
 
 
-def regroup_rows(
-    regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]
-) -> tuple[list[Item], Result]:
+def regroup_rows(regroup: Regroup, rows: Sequence[Row], sides: Sides, graph: Graph) -> tuple[list[Item], Result]:
     """The new items, and the report as a result (see `REGROUP_SCHEMA`).
 
     The function sees the rows that have answers of the item dimensions it asks for; the others are left out, unless it
@@ -45,7 +44,7 @@ def regroup_rows(
     """
     rows = sorted(rows, key=lambda row: row.item.id)
     try:
-        made = _made(regroup, rows, sides, steps)
+        made = _made(regroup, rows, sides, graph)
         sources = {row.item.id: row.item for row in rows}
         items, unnamed = guarded(lambda: _new_items(made, sources), regroup.function.label, regroup.function.call)
     except Skipped as skipped:
@@ -65,7 +64,7 @@ def regroup_rows(
     return kept, Result(dimension=regroup.name, item_id=NO_GROUP, status="ok", data=report, reason=reason)
 
 
-def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[str, Step]) -> Any:
+def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, graph: Graph) -> Any:
     """What the user's function returns.
 
     Raises:
@@ -75,10 +74,10 @@ def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, steps: Mapping[st
     for name in regroup.needs:
         if name in sides and not any(result.has_data for result in sides[name].values()):
             raise Skipped(f"needs {missing_reason(name, next(iter(sides[name].values()), None))}")
-    complete, left_out = complete_rows(item_needs(regroup.needs, steps), rows)
+    complete, left_out = complete_rows(item_needs(regroup.needs, graph), rows)
     if not complete:
         raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
-    values = Values(subject=NO_GROUP, arguments=global_arguments(regroup.needs, complete, sides, steps))
+    values = Values(subject=NO_GROUP, arguments=global_arguments(regroup.needs, complete, sides, graph))
     return call_user(regroup.function, values)
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from beam_llmdag.calls.caller import Caller
-from beam_llmdag.graph.dimension import Dimension, Step
+from beam_llmdag.graph.dimension import Dimension
+from beam_llmdag.graph.graph import Graph
 from beam_llmdag.graph.plan import ItemStage
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.evaluate import evaluate_item
@@ -20,13 +21,13 @@ class Route:
 
     Args:
         dimensions: in an order in which each comes after those it needs.
-        steps: the dag's.
+        graph: the dag.
     """
 
-    def __init__(self, dimensions: Sequence[Dimension], steps: Mapping[str, Step]) -> None:
+    def __init__(self, dimensions: Sequence[Dimension], graph: Graph) -> None:
         names = {dimension.name for dimension in dimensions}
         self.dimensions = dimensions
-        self.steps = steps
+        self.graph = graph
         self.awaited = {d.name: sum(name in names for name in d.needs) for d in dimensions}
         """Dimension -> how many others must end before it starts."""
         self.starts = [d for d in dimensions if not self.awaited[d.name]]
@@ -34,9 +35,9 @@ class Route:
         """Dimension -> those that wait for it."""
 
     @classmethod
-    def of(cls, stage: ItemStage, steps: Mapping[str, Step]) -> Route:
+    def of(cls, stage: ItemStage, graph: Graph) -> Route:
         """The way through a stage."""
-        return cls([step for name in stage.dimensions if isinstance(step := steps[name], Dimension)], steps)
+        return cls([step for name in stage.dimensions if isinstance(step := graph.steps[name], Dimension)], graph)
 
 
 async def walk(row: Row, route: Route, sides: Sides, caller: Caller) -> Row:
@@ -81,12 +82,12 @@ class _Walked:
 
     async def follow(self, dimension: Dimension | None) -> None:
         """Evaluates a dimension, then one that waited for it; others that did branch off."""
-        item, steps = self.row.item, self.route.steps
+        item, graph = self.row.item, self.route.graph
         while dimension is not None:
             known: Mapping[str, Result] = self.results
             if self.sides:
-                known = self.results | item_sides(dimension, self.row, self.sides, steps)
-            self.results[dimension.name] = await evaluate_item(dimension, item, known, steps, self.caller)
+                known = self.results | item_sides(dimension, self.row, self.sides, graph)
+            self.results[dimension.name] = await evaluate_item(dimension, item, known, graph, self.caller)
             ready = []
             for follower in self.route.followers[dimension.name]:
                 self.awaited[follower.name] -= 1

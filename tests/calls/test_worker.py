@@ -10,9 +10,7 @@ from helpers.dags import make_dag
 
 from beam_llmdag.calls.call_thread import CallThread
 from beam_llmdag.calls.options import CallOptions
-from beam_llmdag.calls.progress import Progress
 from beam_llmdag.calls.worker import Worker, this_worker
-from beam_llmdag.records.result import Attempt, Result
 
 
 def config(run_id, store=None):
@@ -91,17 +89,6 @@ def test_a_process_has_one_worker_and_a_forked_one_has_its_own():
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 100) == b"True yes"
-
-
-def test_progress_counts_what_was_sent_and_says_it_in_one_line():
-    progress = Progress()
-    assert progress.line() == "0 calls, $0.0000: starting"
-    sent = Attempt(model="m:x", cost_nano_usd=1_500_000)
-    unsent = Attempt(model="m:x", error_class="auth", cost_nano_usd=0, sent=False)
-    unpriced = Attempt(model="m:y")
-    progress.add(Result(dimension="a", item_id="1", status="ok", attempts=(sent, unpriced)))
-    progress.add(Result(dimension="b", item_id="1", status="failed", attempts=(unsent,)))
-    assert progress.line() == "2 calls, $0.0015, 1 failed: a 1, b 1"
 
 
 def test_what_was_there_before_a_run_is_left_alone_by_the_garbage_collector_until_its_end():

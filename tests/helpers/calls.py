@@ -16,6 +16,7 @@ from beam_llmdag.calls.limits.budget import Budget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.answers import AnswerStore
+from beam_llmdag.calls.watch import NO_WATCH, Watch
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, ErrorClass
 from beam_llmdag.model import Message, Model
@@ -55,6 +56,7 @@ def make_caller(
     shared: SharedLimits | None = None,
     keep_prompts: bool = False,
     budget: Budget | None = None,
+    watch: Watch = NO_WATCH,
 ) -> Caller:
     """A caller with a clock that does not wait."""
     return Caller(
@@ -71,6 +73,7 @@ def make_caller(
         workers=workers,
         shared=shared,
         keep_prompts=keep_prompts,
+        watch=watch,
     )
 
 

@@ -43,7 +43,7 @@ def walked(dag: Dag, *items: Item) -> dict[str, dict[str, Result]]:
 
     async def run() -> list[Row]:
         caller = make_caller(dag.providers, prices=dict(dag.prices.own))
-        route = Route(list(dag.dimensions.values()), dag.steps)
+        route = Route(list(dag.dimensions.values()), dag)
         rows = await asyncio.gather(*(walk(Row(item=item), route, {}, caller) for item in items))
         await caller.aclose()
         return list(rows)
@@ -56,7 +56,7 @@ def evaluated(dag: Dag, name: str, rows: Sequence[Row], sides: Sides | None = No
 
     async def run() -> Result:
         caller = make_caller(dag.providers, prices=dict(dag.prices.own))
-        result = await evaluate_global(dag.dimensions[name], rows, sides or {}, dag.steps, caller, group)
+        result = await evaluate_global(dag.dimensions[name], rows, sides or {}, dag, caller, group)
         await caller.aclose()
         return result
 

@@ -326,13 +326,13 @@ def grouped(per: Any, on_missing: Any = "skip"):
 )
 def test_the_name_of_a_group_is_text(named, group):
     dag, _ = grouped(lambda item: named)
-    assert group_of(dag.dimensions["digest"], row("a"), dag.steps) == group
+    assert group_of(dag.dimensions["digest"], row("a"), dag) == group
 
 
 def test_a_row_without_the_answer_that_names_its_group_has_none():
     dag, _ = grouped(lambda tag: tag["tag"])
     rows = [row("a", tag={"tag": "late"}), row("b", tag=not_ok("tag", "b")), row("c")]
-    assert [group_of(dag.dimensions["digest"], one, dag.steps) for one in rows] == ["late", NO_GROUP, NO_GROUP]
+    assert [group_of(dag.dimensions["digest"], one, dag) for one in rows] == ["late", NO_GROUP, NO_GROUP]
 
 
 def test_rows_in_no_group_are_skipped_and_named():
@@ -375,6 +375,6 @@ def test_an_item_sees_the_answer_of_its_own_group():
         "digest": {name: Result(dimension="digest", item_id=name, status="ok", data=name) for name in ("late", "new")},
         "whole": {NO_GROUP: Result(dimension="whole", item_id="", status="ok", data="all")},
     }
-    found = item_sides(dag.dimensions["follow"], row("a", "new"), sides, dag.steps)
+    found = item_sides(dag.dimensions["follow"], row("a", "new"), sides, dag)
     assert {name: result.data for name, result in found.items()} == {"digest": "new", "whole": "all"}
-    assert set(item_sides(dag.dimensions["follow"], row("a", "odd"), sides, dag.steps)) == {"whole"}
+    assert set(item_sides(dag.dimensions["follow"], row("a", "odd"), sides, dag)) == {"whole"}

@@ -21,7 +21,7 @@ from beam_llmdag.run.graph_walk import PaneWalk
 
 def paned(dag: Dag, *rows: Row, store: AnswerStore | None = None) -> PaneWalk:
     """The walk of a pane; to be made on a running loop."""
-    return PaneWalk(make_plan(dag.steps, "pipelined"), dag.steps, make_caller(dag.providers, store=store), rows)
+    return PaneWalk(make_plan(dag.steps, "pipelined"), dag, make_caller(dag.providers, store=store), rows)
 
 
 class FullStore:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from beam_llmdag import Attempt, Result
-from beam_llmdag.calls.progress import Progress
 from beam_llmdag.run.progress_line import ProgressLine
 
 CLEAR = "\r\x1b[2K"
@@ -91,35 +89,3 @@ def test_the_line_ends_when_the_run_raises() -> None:
         raise ValueError("the run")
     assert threading.active_count() == before
     assert stream.getvalue() == CLEAR
-
-
-def result(dimension: str, **options: object) -> Result:
-    paid = Attempt(model="m:x", cost_nano_usd=1_234_000)
-    unsent = Attempt(model="m:x", sent=False, cost_nano_usd=0)
-    return Result(dimension=dimension, item_id="1", attempts=(paid, unsent), **{"status": "ok", **options})  # type: ignore[arg-type]
-
-
-def test_the_progress_names_calls_money_and_results_by_dimension() -> None:
-    progress = Progress()
-    assert progress.line() == "0 calls, $0.0000: starting"
-    for dimension in ("spam", "spam", "topics"):
-        progress.add(result(dimension))
-    progress.add(result("topics", status="failed"))
-    assert progress.line() == "4 calls, $0.0049, 1 failed: spam 2, topics 2"
-
-
-def test_the_progress_can_be_read_while_it_grows() -> None:
-    progress = Progress()
-    ended = threading.Event()
-
-    def grow() -> None:
-        for number in range(1_000):
-            progress.add(result(f"dimension {number}"))
-        ended.set()
-
-    thread = threading.Thread(target=grow)
-    thread.start()
-    while not ended.wait(0.0005):
-        progress.line()
-    thread.join()
-    assert progress.line().startswith("1000 calls")

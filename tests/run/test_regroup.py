@@ -19,7 +19,7 @@ def regrouped(function: Any, rows: Any = ROWS, sides: Any = None):
     step = dag.regroup(function, name="by_group")
     if sides is None:
         sides = {"group": {NO_GROUP: Result(dimension="group", item_id="", status="ok", data="G")}}
-    return regroup_rows(step, rows, sides, dag.steps)
+    return regroup_rows(step, rows, sides, dag)
 
 
 def test_new_items_carry_the_joined_content_and_the_ids_of_their_sources():

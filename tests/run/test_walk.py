@@ -30,7 +30,7 @@ def test_a_slow_branch_does_not_hold_the_other():
 
     async def run():
         caller = make_caller(dag.providers, clock=SystemClock())
-        route = Route(list(dag.dimensions.values()), dag.steps)
+        route = Route(list(dag.dimensions.values()), dag)
         task = asyncio.create_task(walk(Row(item=Item("a", "x")), route, {}, caller))
         await eventually(lambda: len(provider.requests) == 3)
         task.cancel()

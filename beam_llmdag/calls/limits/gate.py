@@ -1,11 +1,12 @@
-"""One model's line of waiting calls: first come, first served, when the limits let them."""
+"""One model's line of waiting calls: the oldest item's go first, when the limits let them."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beam_llmdag.calls.limits.bucket import Bucket, per_minute
 from beam_llmdag.calls.limits.ceiling import Ceiling
@@ -13,6 +14,7 @@ from beam_llmdag.calls.limits.demand import Demand
 from beam_llmdag.calls.limits.mirror import Mirror
 from beam_llmdag.calls.limits.pace import Pace
 from beam_llmdag.calls.limits.shared import Claim, SharedLimits, UnreachableError
+from beam_llmdag.calls.limits.turn import current_turn
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError
 from beam_llmdag.model import LimitKind, LimitState, Model
@@ -49,10 +51,14 @@ class Ticket:
     shared: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, order=True)
 class _Waiting:
-    demand: Demand
-    admitted: asyncio.Future[Ticket]
+    """A call in line. One whose item was begun earlier comes first, then one that has waited longer."""
+
+    turn: int
+    arrival: int
+    demand: Demand = field(compare=False)
+    admitted: asyncio.Future[Ticket] = field(compare=False)
 
 
 class Gate:
@@ -88,7 +94,9 @@ class Gate:
         self._in_flight = 0
         self._number = 0
         self._asked = Demand()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[_Waiting] = []  # a heap
+        self._arrivals = itertools.count()
+        self._lets_in_soon = False
         self._nap: asyncio.Task[None] | None = None
         self._resting: set[asyncio.Future[None]] = set()
 
@@ -138,10 +146,15 @@ class Gate:
         return await self._stand_in_line(demand)
 
     def leave(self) -> None:
-        """A call that was let through has ended, whatever came of it."""
+        """A call that was let through has ended, whatever came of it.
+
+        The next one is let through when the loop turns: until then, the next step of the same item has come, and goes
+        before those of later items.
+        """
         self._in_flight -= 1
-        if self._waiting:
-            self._let_in()
+        if self._waiting and not self._lets_in_soon:
+            self._lets_in_soon = True
+            asyncio.get_running_loop().call_soon(self._let_in_now)
 
     def learn(
         self, ticket: Ticket, error: CallError | None, usage: Usage | None, limits: tuple[LimitState, ...]
@@ -229,8 +242,9 @@ class Gate:
             self._buckets[kind].take(amount)
 
     async def _stand_in_line(self, demand: Demand) -> Ticket:
-        waiting = _Waiting(demand, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        admitted = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(current_turn(), next(self._arrivals), demand, admitted)
+        heapq.heappush(self._waiting, waiting)
         self._let_in()
         try:
             return await waiting.admitted
@@ -241,12 +255,16 @@ class Gate:
                 self.leave()
             raise
 
+    def _let_in_now(self) -> None:
+        self._lets_in_soon = False
+        self._let_in()
+
     def _let_in(self) -> None:
         """Lets calls through from the front of the line, until one has to wait."""
         while self._waiting:
             first = self._waiting[0]
             if first.admitted.done():  # cancelled
-                self._waiting.popleft()
+                heapq.heappop(self._waiting)
                 continue
             if self._in_flight >= self._ceiling.calls or self._nap is not None:
                 return
@@ -258,7 +276,7 @@ class Gate:
             if self._asks_others:
                 self._nap = asyncio.get_running_loop().create_task(self._take_shared(first))
                 return
-            self._waiting.popleft()
+            heapq.heappop(self._waiting)
             first.admitted.set_result(self._admit(first.demand, now))
 
     async def _sleep(self, seconds: float) -> None:
