@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from beam_llmdag.calls.limits import Gate
+from beam_llmdag.calls.store.keys import KeyParts
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, LLMDagError
 from beam_llmdag.model import Model, WireSchema
@@ -31,16 +32,16 @@ class Target:
     Attributes:
         provider: the client.
         gate: the limits of the model's account.
-        endpoint: the server that requests go to; None for the vendor's own.
         schema: the output in the provider's dialect; None for plain text.
         schema_text: the same as JSON text.
+        key_parts: what the keys of the answers have in common.
     """
 
     provider: Provider
     gate: Gate
-    endpoint: str | None
     schema: WireSchema | None
     schema_text: str | None
+    key_parts: KeyParts
 
 
 class Clients:
@@ -75,6 +76,10 @@ class Clients:
             model.requests_per_minute,
             model.input_tokens_per_minute,
             model.output_tokens_per_minute,
+            model.temperature,
+            model.max_tokens,
+            model.effort,
+            json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "",
         )
         target = known.get(key)
         if target is None:
@@ -85,12 +90,15 @@ class Clients:
         try:
             provider = self._provider(model)
             schema = None if output.schema is None else provider.wire_schema(output.schema)
+            text = None if schema is None else json.dumps(schema.schema, ensure_ascii=False)
+            endpoint = getattr(provider, "endpoint", model.base_url)
+            native = schema is not None and schema.native
             return Target(
                 provider=provider,
                 gate=self._gate(model, provider.default_in_flight),
-                endpoint=getattr(provider, "endpoint", model.base_url),
                 schema=schema,
-                schema_text=None if schema is None else json.dumps(schema.schema, ensure_ascii=False),
+                schema_text=text,
+                key_parts=KeyParts.of(model, endpoint, text, native=native),
             )
         except BaseException as error:  # a third party's code may raise anything: it costs these calls
             raise _unusable(model, error) from error

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from beam_llmdag.calls.caller import Caller, Reply
+from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.prompt import estimated_tokens
+from beam_llmdag.calls.question import Reply
 from beam_llmdag.errors import CallError
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.model import Image, Message, Model

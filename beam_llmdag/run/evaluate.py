@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequenc
 from dataclasses import replace
 from typing import Any
 
-from beam_llmdag.calls.caller import Caller, Question, Reply
+from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.prompt import messages_of
+from beam_llmdag.calls.question import Question, Reply
 from beam_llmdag.errors import CallError, GraphError
 from beam_llmdag.graph.dimension import ABSENT, Dimension, Function
 from beam_llmdag.graph.graph import Graph

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from beam_llmdag.calls.caller import Caller, Reply
+from beam_llmdag.calls.caller import Caller
+from beam_llmdag.calls.question import Reply
 from beam_llmdag.errors import CallError, InputError
 from beam_llmdag.graph.dimension import Dimension, Function
 from beam_llmdag.graph.graph import Graph

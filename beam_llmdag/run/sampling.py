@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from beam_llmdag.calls.caller import Reply
+from beam_llmdag.calls.question import Reply
 from beam_llmdag.errors import CallError
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.run.user_code import Failed, Values, call_user, dumped, typed_parts

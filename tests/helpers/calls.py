@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from beam_llmdag.calls.caller import Caller, Question, Reply
+from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import Budget
 from beam_llmdag.calls.limits.shared import SharedLimits
+from beam_llmdag.calls.question import Question, Reply
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.watch import NO_WATCH, Watch

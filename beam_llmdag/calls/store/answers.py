@@ -1,20 +1,16 @@
 """Paid answers, kept, so that nothing is paid for twice; and a ledger of every attempt that was paid.
 
-An answer is written before anything is made of it and read before a call is made. Its key covers all that can change
-the answer and nothing else.
+An answer is written before anything is made of it and read before a call is made.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from beam_llmdag.model import Image, Message, Request
-from beam_llmdag.outputs.json_data import clean_json
 from beam_llmdag.records.result import Attempt
+from beam_llmdag.text import clean_text
 
 __all__ = [
     "AnswerStore",
@@ -22,9 +18,6 @@ __all__ = [
     "Found",
     "Payer",
     "StoredAnswer",
-    "answer_key",
-    "own_key",
-    "part_digests",
 ]
 
 
@@ -33,7 +26,7 @@ class StoredAnswer:
     """An answer that was paid for and was good.
 
     Attributes:
-        key: see `answer_key`.
+        key: see `AnswerKey`.
         model: `"provider:name"` that gave it.
         text: the answer as the model wrote it; it is validated again when it is read.
         dimension: the dimension whose answer it is.
@@ -46,11 +39,16 @@ class StoredAnswer:
 
 
 class Payer(NamedTuple):
-    """For whom a call was paid: a run, one of its dimensions, and the item or group."""
+    """For whom a call was paid: a run, one of its dimensions, and the item or group. In clean text, see `of`."""
 
     run_id: str
     dimension: str
     subject: str
+
+    @classmethod
+    def of(cls, run_id: str, dimension: str, subject: str) -> Payer:
+        """The payer with these names, in text that every store can hold."""
+        return cls(clean_text(run_id), clean_text(dimension), clean_text(subject))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +56,10 @@ class Asked:
     """What the ledger says of a call, whatever comes of it.
 
     Attributes:
-        key: see `answer_key`.
+        key: see `AnswerKey`.
         model: `"provider:name"` that is asked.
         payer: for whom.
-        parts: see `part_digests`.
+        parts: see `AnswerKey`.
     """
 
     key: str
@@ -113,55 +111,3 @@ class AnswerStore(Protocol):
 
     async def aclose(self) -> None:
         """Finishes what is being written."""
-
-
-def answer_key(request: Request, endpoint: str | None, output: str | None) -> str:
-    """The key of a request's answer: a hash of model, server, headers, parameters, messages, images, schema, sample.
-
-    Not in it: the dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in
-    it (models write them in that order); the order of keyword arguments and of `extra_body` is not.
-
-    Args:
-        request: what is asked.
-        endpoint: the server it goes to, None for the vendor's own.
-        output: the schema in `request.output` as JSON text; a parameter because it is the same for many requests.
-    """
-    return hashlib.sha256(clean_json([*_parts(request, endpoint, output).values()])).hexdigest()
-
-
-def part_digests(request: Request, endpoint: str | None, output: str | None) -> str:
-    """Short digests of what is in `answer_key`, by name, as JSON text: they tell what differs between two keys."""
-    parts = _parts(request, endpoint, output)
-    return json.dumps({name: hashlib.sha256(clean_json([part])).hexdigest()[:12] for name, part in parts.items()})
-
-
-def own_key(key: str, dimension: str) -> str:
-    """The key under which a dimension keeps its own answer where another dimension of the dag asked the same before."""
-    return hashlib.sha256(f"{key} {dimension}".encode()).hexdigest()
-
-
-def _parts(request: Request, endpoint: str | None, output: str | None) -> dict[str, Any]:
-    model = request.model
-    return {
-        "model": model.spec,
-        "server": endpoint,
-        "parameters": [
-            None if model.temperature is None else float(model.temperature),
-            model.max_tokens,
-            model.effort,
-            json.dumps(model.extra_body, sort_keys=True, default=str) if model.extra_body else "{}",
-        ],
-        "headers and query": [sorted(model.headers.items()), sorted(model.query.items())],
-        "system text": request.system,
-        "messages": [_message_parts(message) for message in request.messages],
-        "output schema": [output, request.output is not None and request.output.native],
-        "number of the sample": request.sample,
-    }
-
-
-def _message_parts(message: Message) -> list[Any]:
-    parts = [
-        [part.media_type, hashlib.sha256(part.data).hexdigest()] if isinstance(part, Image) else part
-        for part in message.parts()
-    ]
-    return [message.role, parts]

@@ -77,13 +77,13 @@ class SqliteStore:
 
     async def find(self, keys: Sequence[str], payer: Payer) -> Found:
         """See `AnswerStore`."""
-        found: Found = await self._done(keys=keys, payer=Payer(*map(clean_text, payer)))
+        found: Found = await self._done(keys=keys, payer=payer)
         return found
 
     def begin(self, asked: Asked) -> int:
         """See `AnswerStore`. Nobody waits for it: it is written while the request is on its way."""
         number = next(self._numbers)
-        self._thread_here().jobs.put(_Job(sent=(number, *map(clean_text, asked.payer), asked.model)))
+        self._thread_here().jobs.put(_Job(sent=(number, *asked.payer, asked.model)))
         return number
 
     async def end(self, number: int, asked: Asked, attempt: Attempt, answer: str | None = None) -> None:
@@ -283,7 +283,7 @@ def _line(asked: Asked, attempt: Attempt, answer: str | None) -> _Line:
     usage = attempt.usage
     return (
         asked.key,
-        *map(clean_text, asked.payer),
+        *asked.payer,
         asked.model,
         asked.parts,
         _clean(answer),

@@ -18,7 +18,7 @@ __all__ = ["open_file", "store_error", "with_file"]
 T = TypeVar("T")
 
 _BUSY_SECONDS = 60.0
-_LAYOUT = 3
+_LAYOUT = 4
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 _SCHEMA = (
     # A line of the ledger per call that has ended; with `answer`, where that was good and is kept.

@@ -8,7 +8,7 @@ import pytest
 from helpers.calls import GOOD, LABEL, classes, eventually, failed, make_caller, question
 from pydantic import BaseModel, field_validator
 
-from beam_llmdag.calls.caller import Question
+from beam_llmdag.calls.question import Question
 from beam_llmdag.calls.store.answers import Found
 from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.calls.store.sqlite import SqliteStore
