@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
+from beam_llmdag.calls.collector import SparedCollector
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import ProcessBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
@@ -43,7 +43,7 @@ class Worker:
         self._stores: dict[str, AnswerStore] = {}
         self._shared: dict[str, SharedLimits] = {}
         self._runs: dict[str, _Run] = {}
-        self._froze = False
+        self._collector = SparedCollector()
 
     def enter(self, options: CallOptions, declared: Declared, watch: Watch = NO_WATCH) -> Caller:
         """The caller of a run, made for the first who asks. Who is done with it calls `leave`.
@@ -56,7 +56,7 @@ class Worker:
             run = self._runs.get(options.run_id)
             if run is None:
                 if not self._runs:
-                    self._spare_collector()
+                    self._collector.spare()
                 caller = Caller(
                     providers=declared.providers,
                     prices=declared.prices,
@@ -89,8 +89,7 @@ class Worker:
             del self._runs[run_id]
             if not self._runs:  # the next run may have other limits
                 self._limits, self._reported_seconds = Limits(), 0.0
-                if self._froze:
-                    gc.unfreeze()
+                self._collector.restore()
             shared = any(other.store == run.store for other in self._runs.values())
             store = None if run.store is None or shared else self._stores.pop(run.store)
         if not self.calls.finish(_close(run.caller, store), _CLOSE_SECONDS):
@@ -110,15 +109,6 @@ class Worker:
     def forget(self, run_id: str) -> None:
         """Drops the progress of a run that has ended."""
         _progress.pop(run_id, None)
-
-    def _spare_collector(self) -> None:
-        """Until the last run has ended, Python does not search again and again for garbage in what was there before.
-
-        That took a tenth of the time of calls that are answered at once.
-        """
-        self._froze = gc.get_freeze_count() == 0  # else the user has done so, and knows until when
-        if self._froze:
-            gc.freeze()
 
     def _shared_limits(self, url: str) -> SharedLimits:
         from beam_llmdag.calls.limits.redis import RedisLimits  # its client is an extra

@@ -13,11 +13,11 @@ import queue
 import random
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from beam_llmdag.calls.store.answers import Asked, Found, Payer, StoredAnswer
 from beam_llmdag.calls.store.sqlite_file import open_file, store_error
@@ -59,8 +59,12 @@ _LINES = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES "
 _SENT = "INSERT INTO in_flight (id, run_id, dimension, subject, model) VALUES "
 _FIND = f"SELECT {', '.join(_COLUMNS)}, coalesce(owner, dimension), id FROM calls WHERE key IN (%s) ORDER BY id DESC"
 
+_NOTHING = Found([], [])
+
 _Line = tuple[Any, ...]
 """The values of `_COLUMNS`."""
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -176,7 +180,7 @@ class _StoreThread:
                 "answer store %s: a row that cannot be read is no answer; what it was an answer to is asked again",
                 self._path,
             )
-        return [lines.found(job.keys, job.payer) for job in jobs]
+        return [lines.found(job.keys, job.payer) if job.keys else _NOTHING for job in jobs]
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -204,7 +208,8 @@ def _write(connection: sqlite3.Connection, jobs: Iterable[_Job]) -> None:
     try:
         _insert(connection, _LINES, lines)
         _insert(connection, _SENT, list(sent.values()))
-        connection.executemany("DELETE FROM in_flight WHERE id = ?", ((number,) for number in ended))
+        for some, places in _portions(ended):
+            connection.execute(f"DELETE FROM in_flight WHERE id IN ({places})", some)
         connection.executemany("UPDATE calls SET owner = ? WHERE key = ? AND answer IS NOT NULL", adopted)
     except BaseException:
         connection.execute("ROLLBACK")
@@ -255,11 +260,17 @@ class _Lines:
         return Found(answers, [_attempt(mine[number]) for number in sorted(mine)])
 
 
+def _portions(values: Sequence[T]) -> Iterator[tuple[Sequence[T], str]]:
+    """As many of `values` as one statement may have, and question marks for them."""
+    for start in range(0, len(values), _MOST_ROWS):
+        some = values[start : start + _MOST_ROWS]
+        yield some, ", ".join("?" * len(some))
+
+
 def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> _Lines:
     lines = _Lines()
-    for start in range(0, len(keys), _MOST_ROWS):
-        some = keys[start : start + _MOST_ROWS]
-        rows = connection.execute(_FIND % ", ".join("?" * len(some)), some)
+    for some, places in _portions(keys):
+        rows = connection.execute(_FIND % places, some)
         for *line, owner, number in rows:
             lines.add(tuple(line), owner, number)
     return lines
