@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, cast
 
 from apache_beam.coders import coders
 from apache_beam.coders.typecoders import registry
@@ -82,87 +85,57 @@ def _slow_json(plain: list[Any], *, sort_keys: bool) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _attempt_plain(attempt: Attempt) -> list[Any]:
-    return [
-        attempt.model,
-        attempt.error_class,
-        attempt.message,
-        attempt.http_status,
-        attempt.request_id,
-        None if attempt.usage is None else attempt.usage.counts(),
-        attempt.cost_nano_usd,
-        attempt.sent,
-        attempt.raw_answer,
-        attempt.prompt,
-        attempt.latency_seconds,
-        attempt.waited_seconds,
-    ]
+class _Fields(Generic[T]):
+    """A dataclass as the list of its fields' values, in the order in which they are declared.
+
+    Args:
+        kind: the dataclass.
+        parts: field -> how its value becomes plain, and back; the others are plain already.
+    """
+
+    def __init__(self, kind: type[T], **parts: tuple[Callable[[Any], Any], Callable[[Any], Any]]) -> None:
+        self._kind = kind
+        self._names = [field.name for field in fields(cast("Any", kind))]
+        self._values = attrgetter(*self._names)
+        self._parts = [(self._names.index(name), to, back) for name, (to, back) in parts.items()]
+
+    def to_plain(self, value: T) -> list[Any]:
+        plain = list(self._values(value))
+        for index, to, _ in self._parts:
+            plain[index] = to(plain[index])
+        return plain
+
+    def from_plain(self, plain: list[Any]) -> T:
+        values = dict(zip(self._names, plain, strict=True))
+        for index, _, back in self._parts:
+            values[self._names[index]] = back(plain[index])
+        return self._kind(**values)
+
+    def all(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """How a tuple of such values becomes plain, and back."""
+        return lambda values: [*map(self.to_plain, values)], lambda plain: tuple(map(self.from_plain, plain))
 
 
-def _attempt_from(plain: list[Any]) -> Attempt:
-    model, error_class, message, http_status, request_id, usage, cost, sent, raw_answer, prompt, latency, waited = plain
-    return Attempt(
-        model=model,
-        error_class=error_class,
-        message=message,
-        http_status=http_status,
-        request_id=request_id,
-        usage=None if usage is None else Usage.of(usage),
-        cost_nano_usd=cost,
-        sent=sent,
-        raw_answer=raw_answer,
-        prompt=prompt,
-        latency_seconds=latency,
-        waited_seconds=waited,
-    )
+def _content_plain(content: Any) -> list[Any]:
+    is_bytes = isinstance(content, bytes)
+    return [is_bytes, base64.b64encode(content).decode("ascii") if is_bytes else content]
 
 
-def _item_plain(item: Item) -> list[Any]:
-    is_bytes = isinstance(item.content, bytes)
-    content = base64.b64encode(item.content).decode("ascii") if is_bytes else item.content
-    return [item.id, is_bytes, content, item.metadata, item.source_ids]
+def _content_from(plain: list[Any]) -> Any:
+    is_bytes, content = plain
+    return base64.b64decode(content) if is_bytes else content
 
 
-def _item_from(plain: list[Any]) -> Item:
-    item_id, is_bytes, content, metadata, source_ids = plain
-    return Item(item_id, base64.b64decode(content) if is_bytes else content, metadata, source_ids=tuple(source_ids))
+def _usage_from(counts: list[int] | None) -> Usage | None:
+    return None if counts is None else Usage.of(counts)
 
 
-def _result_plain(result: Result) -> list[Any]:
-    return [
-        result.dimension,
-        result.item_id,
-        result.status,
-        result.data,
-        result.reason,
-        result.error_class,
-        result.message,
-        result.traceback,
-        result.model,
-        [_attempt_plain(attempt) for attempt in result.attempts],
-        result.store_hit,
-        result.left_out,
-    ]
-
-
-def _result_from(plain: list[Any]) -> Result:
-    dimension, item_id, status, data, reason, error_class, message, traceback, model, attempts, store_hit, left_out = (
-        plain
-    )
-    return Result(
-        dimension=dimension,
-        item_id=item_id,
-        status=status,
-        data=data,
-        reason=reason,
-        error_class=error_class,
-        message=message,
-        traceback=traceback,
-        model=model,
-        attempts=tuple(_attempt_from(attempt) for attempt in attempts),
-        store_hit=store_hit,
-        left_out=tuple(left_out),
-    )
+_USAGE = (lambda usage: None if usage is None else usage.counts(), _usage_from)
+_ITEM = _Fields(Item, content=(_content_plain, _content_from), source_ids=(list, tuple))
+_ATTEMPT = _Fields(Attempt, usage=_USAGE)
+_RESULT = _Fields(Result, attempts=_ATTEMPT.all(), left_out=(list, tuple))
+_FAILURE = _Fields(Failure, attempts=_ATTEMPT.all())
+_COST = _Fields(CostRow, attempt=(_ATTEMPT.to_plain, _ATTEMPT.from_plain))
 
 
 class ItemCoder(JsonCoder[Item]):
@@ -178,12 +151,12 @@ class ItemCoder(JsonCoder[Item]):
         if isinstance(value, RefusedItem):
             return [value.id, value.problem]
         try:
-            return _item_plain(item_from(value, where="Item"))
+            return _ITEM.to_plain(item_from(value, where="Item"))
         except InputError as error:
             return [given_id(value), str(error).removeprefix("Item: ")]
 
     def from_plain(self, plain: list[Any]) -> Any:
-        return RefusedItem(*plain) if len(plain) == _REFUSED else _item_from(plain)
+        return RefusedItem(*plain) if len(plain) == _REFUSED else _ITEM.from_plain(plain)
 
 
 class ResultCoder(JsonCoder[Result]):
@@ -192,19 +165,10 @@ class ResultCoder(JsonCoder[Result]):
     kind = Result
 
     def to_plain(self, value: Result) -> list[Any]:
-        return _result_plain(value)
+        return _RESULT.to_plain(value)
 
     def from_plain(self, plain: list[Any]) -> Result:
-        return _result_from(plain)
-
-
-def _row_plain(row: Row) -> list[Any]:
-    return [_item_plain(row.item), [_result_plain(result) for result in row.results.values()]]
-
-
-def _row_from(plain: list[Any]) -> Row:
-    results = [_result_from(result) for result in plain[1]]
-    return Row(item=_item_from(plain[0]), results={result.dimension: result for result in results})
+        return _RESULT.from_plain(plain)
 
 
 class RowCoder(JsonCoder[Row]):
@@ -213,27 +177,11 @@ class RowCoder(JsonCoder[Row]):
     kind = Row
 
     def to_plain(self, value: Row) -> list[Any]:
-        return _row_plain(value)
+        return [_ITEM.to_plain(value.item), [*map(_RESULT.to_plain, value.results.values())]]
 
     def from_plain(self, plain: list[Any]) -> Row:
-        return _row_from(plain)
-
-
-def _failure_plain(failure: Failure) -> list[Any]:
-    attempts = [_attempt_plain(attempt) for attempt in failure.attempts]
-    return [failure.dimension, failure.item_id, failure.error_class, failure.message, failure.traceback, attempts]
-
-
-def _failure_from(plain: list[Any]) -> Failure:
-    dimension, item_id, error_class, message, traceback, attempts = plain
-    return Failure(
-        dimension=dimension,
-        item_id=item_id,
-        error_class=error_class,
-        message=message,
-        traceback=traceback,
-        attempts=tuple(_attempt_from(attempt) for attempt in attempts),
-    )
+        results = map(_RESULT.from_plain, plain[1])
+        return Row(item=_ITEM.from_plain(plain[0]), results={result.dimension: result for result in results})
 
 
 class FailureCoder(JsonCoder[Failure]):
@@ -242,19 +190,10 @@ class FailureCoder(JsonCoder[Failure]):
     kind = Failure
 
     def to_plain(self, value: Failure) -> list[Any]:
-        return _failure_plain(value)
+        return _FAILURE.to_plain(value)
 
     def from_plain(self, plain: list[Any]) -> Failure:
-        return _failure_from(plain)
-
-
-def _cost_plain(row: CostRow) -> list[Any]:
-    return [row.dimension, row.item_id, row.number, _attempt_plain(row.attempt)]
-
-
-def _cost_from(plain: list[Any]) -> CostRow:
-    dimension, item_id, number, attempt = plain
-    return CostRow(dimension=dimension, item_id=item_id, number=number, attempt=_attempt_from(attempt))
+        return _FAILURE.from_plain(plain)
 
 
 class CostRowCoder(JsonCoder[CostRow]):
@@ -263,10 +202,10 @@ class CostRowCoder(JsonCoder[CostRow]):
     kind = CostRow
 
     def to_plain(self, value: CostRow) -> list[Any]:
-        return _cost_plain(value)
+        return _COST.to_plain(value)
 
     def from_plain(self, plain: list[Any]) -> CostRow:
-        return _cost_from(plain)
+        return _COST.from_plain(plain)
 
 
 def register() -> None:
