@@ -5,7 +5,7 @@ No user function and no model can make these functions raise: whatever happens b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Result
-from beam_llmdag.run.missing import missing_reason
+from beam_llmdag.run.on_missing import check_dependencies
 from beam_llmdag.run.sampling import sampled
 from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, dumped, guarded, own_item, typed, user_error
 from beam_llmdag.telling import quoted, shown
@@ -26,7 +26,6 @@ from beam_llmdag.telling import quoted, shown
 __all__ = [
     "Prompt",
     "ask",
-    "check_dependencies",
     "check_skip_if",
     "computed",
     "concluded",
@@ -184,24 +183,6 @@ def models_of(dimension: Dimension, values: Values) -> tuple[Model, ...]:
 
     found: tuple[Model, ...] = call_user(dimension.model, values, models)
     return found
-
-
-def check_dependencies(dimension: Dimension, results: Mapping[str, Result | None], names: Sequence[str]) -> None:
-    """Applies the `on_missing` of a dimension to the results of the dependencies called `names`.
-
-    Raises:
-        Skipped, Failed: one of them has no value, and the dimension does not run without it.
-    """
-    if dimension.on_missing == "run":
-        return
-    for name in names:
-        result = results.get(name)
-        if result is not None and result.has_data:
-            continue
-        told = missing_reason(name, result)
-        if dimension.on_missing == "fail":
-            raise Failed(CallError("dependency", f"it needs {told}", sent=False))
-        raise Skipped(f"needs {told}")
 
 
 def check_skip_if(dimension: Dimension, values: Values) -> None:

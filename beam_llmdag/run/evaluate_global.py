@@ -15,14 +15,14 @@ from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.plain import plain
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.chunks import reduced
-from beam_llmdag.run.evaluate import check_dependencies, check_skip_if, computed, concluded, models_of
+from beam_llmdag.run.evaluate import check_skip_if, computed, concluded, models_of
+from beam_llmdag.run.on_missing import check_dependencies, check_left_out, rows_to_see
 from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, own_item, typed, user_error
-from beam_llmdag.telling import listed, quoted
+from beam_llmdag.telling import quoted
 
 __all__ = [
     "NO_GROUP",
     "Sides",
-    "complete_rows",
     "evaluate_global",
     "global_arguments",
     "group_of",
@@ -72,12 +72,14 @@ async def _evaluated(
         if dimension.per is not None and group == NO_GROUP:
             left_out, seen = tuple(row.item.id for row in rows), 0
             _explain_ungrouped(dimension, rows, graph)
-        if dimension.on_missing != "run":
-            rows, left_out = complete_rows(item_needs(dimension.required, graph), rows)
-            seen = len(rows)
+        rows, left_out = rows_to_see(dimension, item_needs(dimension.required, graph), rows)
+        seen = len(rows)
         values = replace(values, arguments=global_arguments(dimension.read, rows, sides, graph))
         _check_global_needs(dimension, sides, graph)
-        _check_rows(dimension, rows, left_out)
+        check_left_out(dimension, left_out)
+        if not rows:
+            why = f": {len(left_out)} left out, because they have no answers" if left_out else ""
+            raise Skipped(f"no items{why}")
         check_skip_if(dimension, values)
         if dimension.is_computed:
             reply = computed(dimension, values)
@@ -146,22 +148,10 @@ def global_arguments(names: Sequence[str], rows: Sequence[Row], sides: Sides, gr
     return arguments
 
 
-def complete_rows(needed: Sequence[str], rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows that have answers of all `needed` item dimensions, and the ids of the others."""
-    complete: list[Row] = []
-    left_out: list[str] = []
-    for row in rows:
-        if all(name in row.results and row.results[name].has_data for name in needed):
-            complete.append(row)
-        else:
-            left_out.append(row.item.id)
-    return complete, tuple(left_out)
-
-
 def _group(dimension: Dimension, row: Row, graph: Graph) -> str:
     per = dimension.per
     assert isinstance(per, Function)
-    if dimension.on_missing != "run" and not complete_rows(per.needs, [row])[0]:
+    if not rows_to_see(dimension, per.needs, [row])[0]:
         raise Skipped("an answer is missing")
     values = Values(subject=row.item.id, arguments={"item": own_item(row.item), **_answers(per.needs, row, graph)})
     named: str = call_user(per, values, _group_name)
@@ -194,20 +184,11 @@ def _explain_ungrouped(dimension: Dimension, rows: Sequence[Row], graph: Graph) 
         try:
             _group(dimension, row, graph)
         except Skipped:
-            if dimension.on_missing == "fail":
-                raise _lacking([row.item.id for row in rows]) from None
+            check_left_out(dimension, [row.item.id for row in rows])
         except Failed as failed:
             told = f"{len(rows)} items have no group; item {quoted(row.item.id)}: {failed.error.message}"
             raise Failed(CallError("user_function", told, sent=False)) from None
     raise Skipped(f"{len(rows)} items are in no group: per= names none, or has no answers to go by")
-
-
-def _check_rows(dimension: Dimension, rows: Sequence[Row], left_out: Sequence[str]) -> None:
-    """Raises `Failed` or `Skipped` if rows are missing that must be there, or all of them."""
-    if left_out and dimension.on_missing == "fail":
-        raise _lacking(left_out)
-    if not rows:
-        raise Skipped(f"no items: {len(left_out)} left out, because they have no answers" if left_out else "no items")
 
 
 def _check_global_needs(dimension: Dimension, sides: Sides, graph: Graph) -> None:
@@ -216,11 +197,6 @@ def _check_global_needs(dimension: Dimension, sides: Sides, graph: Graph) -> Non
     if len(of_items) < len(dimension.required):
         found: dict[str, Result | None] = {name: _whole(groups) for name, groups in sides.items()}
         check_dependencies(dimension, found, [name for name in dimension.required if name not in of_items])
-
-
-def _lacking(ids: Sequence[str]) -> Failed:
-    shown = listed(ids)
-    return Failed(CallError("dependency", f"{len(ids)} items have no answer of what it needs: {shown}", sent=False))
 
 
 def _whole(groups: Mapping[str, Result]) -> Result | None:

@@ -13,8 +13,9 @@ from beam_llmdag.graph.dimension import Regroup
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.item import Item, id_text, item_from
 from beam_llmdag.records.result import Result, Row
-from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, complete_rows, global_arguments, item_needs
+from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, global_arguments, item_needs
 from beam_llmdag.run.missing import missing_reason
+from beam_llmdag.run.on_missing import complete_rows
 from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, guarded, user_error
 from beam_llmdag.telling import listed, quoted, shown
 
