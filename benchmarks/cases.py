@@ -19,6 +19,7 @@ PEERS = {
     "async_batch_llm_prompts": "async-batch-llm",
     "data_designer_columns": "data-designer",
     "run_inference": "beam-inference",
+    "ondine_pipeline": "ondine",
 }
 """Engine -> the virtual environment under `.venvs` that has its library."""
 

@@ -19,7 +19,7 @@ from benchmarks.cases import BARE_HTTP, BARE_IN_PROCESS, PEERS, Case, Entry
 from benchmarks.server import Server, serving
 from benchmarks.task import KEY_VARIABLE, Task
 
-__all__ = ["Record", "run_case"]
+__all__ = ["Record", "measure", "python_of", "run_case"]
 
 Record = dict[str, Any]
 """A row of the table, see `docs/performance.md`."""
@@ -56,7 +56,7 @@ def run_case(case: Case, runs: int | None, tell: Callable[[str], None]) -> list[
 
 def _run_entry(case: Case, entry: Entry, runs: int | None) -> Record:
     record = _described(case, entry)
-    python = _python(entry.task.engine)
+    python = python_of(entry.task.engine)
     reason = entry.cannot or ("" if python.exists() else "not installed: make bench-peers")
     if reason:
         return {**record, "note": f"not run: {reason}"}
@@ -117,12 +117,12 @@ def _run_once(entry: Entry, python: Path) -> Record:
                 store=entry.task.store and f"{folder}/{entry.task.store}",
             )
             if entry.resumed:
-                _measure(task, python)
-            measured = _measure(task, python)
+                measure(task, python)
+            measured = measure(task, python)
         return _with_traffic(measured, server)
 
 
-def _measure(task: Task, python: Path) -> Record:
+def measure(task: Task, python: Path) -> Record:
     """One run in a process of its own: what it measured, or why it `failed`."""
     command = [str(python), "-m", "benchmarks.measure", task.to_json()]
     with open(f"{task.folder}/errors.txt", "w+", encoding="utf-8") as errors:
@@ -180,7 +180,8 @@ def _compare(record: Record, records: list[Record]) -> None:
             return
 
 
-def _python(engine: str) -> Path:
+def python_of(engine: str) -> Path:
+    """The Python that has an engine's library; it need not be there."""
     peer = PEERS.get(engine)
     return Path(sys.executable) if peer is None else _ROOT / ".venvs" / peer / "bin" / "python"
 

@@ -8,9 +8,9 @@ from typing import Any
 from benchmarks.runner import Record
 from benchmarks.targets import Target
 
-__all__ = ["markdown_table", "markdown_targets", "row_name", "shown_table", "shown_targets"]
+__all__ = ["ENGINE_NAMES", "markdown_table", "markdown_targets", "row_name", "shown_table", "shown_targets"]
 
-_NAMES = {
+ENGINE_NAMES = {
     "llmdag": "beam-llmdag",
     "llmdag_local": "beam-llmdag, local",
     "in_process_loop": "bare loop",
@@ -20,6 +20,7 @@ _NAMES = {
     "async_batch_llm_prompts": "async-batch-llm",
     "data_designer_columns": "data-designer",
     "run_inference": "Beam RunInference",
+    "ondine_pipeline": "ondine",
 }
 
 
@@ -69,7 +70,7 @@ _EXTRA: dict[str, _Columns] = {
 def row_name(record: Record) -> str:
     """The engine and its plan."""
     plan = f", {record['plan']}" if record["plan"] else ""
-    return _NAMES[record["engine"]] + plan
+    return ENGINE_NAMES[record["engine"]] + plan
 
 
 def _cells(record: Record) -> list[str]:

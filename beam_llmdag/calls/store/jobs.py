@@ -1,0 +1,89 @@
+"""What is asked of a store, for whoever does many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beam_llmdag.calls.store.answers import Asked, Found, Payer
+from beam_llmdag.calls.store.rows import Line, line_of
+from beam_llmdag.errors import StoreError
+from beam_llmdag.records.result import Attempt
+
+__all__ = ["NOTHING", "Job", "JobStore", "tell"]
+
+NOTHING = Found([], [])
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Job:
+    """What is to be done, and who waits for it, if anybody does.
+
+    Attributes:
+        done: who waits.
+        keys: to be looked up.
+        payer: whose paid calls are looked up with them.
+        sent: a call that is sent: number, run, dimension, subject, model.
+        ended: number of a call that has ended.
+        line: what came of it: its number, and its line.
+        adopted: dimension and key.
+    """
+
+    done: asyncio.Future[Any] | None = None
+    keys: Sequence[str] = ()
+    payer: Payer | None = None
+    sent: tuple[int, str, str, str, str] | None = None
+    ended: int | None = None
+    line: tuple[int, Line] | None = None
+    adopted: tuple[str, str] | None = None
+
+
+class JobStore(ABC):
+    """An `AnswerStore` that makes jobs of what it is asked."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(random.SystemRandom().getrandbits(38) << 24)  # no other process has the same
+
+    @abstractmethod
+    def _enter(self, job: Job) -> None:
+        """Sees to it that a job is done, and whoever waits for it is told."""
+
+    async def find(self, keys: Sequence[str], payer: Payer) -> Found:
+        """See `AnswerStore`."""
+        found: Found = await self._done(keys=keys, payer=payer)
+        return found
+
+    def begin(self, asked: Asked) -> int:
+        """See `AnswerStore`. Nobody waits for it: it is written while the request is on its way."""
+        number = next(self._numbers)
+        self._enter(Job(sent=(number, *asked.payer, asked.model)))
+        return number
+
+    async def end(self, number: int, asked: Asked, attempt: Attempt, answer: str | None = None) -> None:
+        """See `AnswerStore`."""
+        await self._done(ended=number, line=(number, line_of(asked, attempt, answer)) if attempt.sent else None)
+
+    async def adopt(self, key: str, dimension: str) -> None:
+        """See `AnswerStore`."""
+        await self._done(adopted=(dimension, key))
+
+    async def _done(self, **job: Any) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._enter(Job(done=done, **job))
+        return await done
+
+
+def tell(jobs: list[Job], outcome: list[Found] | StoreError) -> None:
+    """Tells those who wait what came of their jobs."""
+    for index, job in enumerate(jobs):
+        if job.done is None or job.done.done():
+            continue  # nobody waits, or no longer: the call was cancelled
+        if isinstance(outcome, StoreError):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome[index])
