@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Sequence
-from os import environ
-from string import Template
-from urllib.parse import urlsplit
 
+from beam_llmdag.calls.address import filled_in, without_secrets
 from beam_llmdag.calls.limits.bucket import per_minute
 from beam_llmdag.calls.limits.shared import Claim, UnreachableError
 from beam_llmdag.errors import SharedLimitsError
@@ -93,8 +90,11 @@ class RedisLimits:
         patience_seconds: float = 30.0,
         rng: random.Random | None = None,
     ) -> None:
-        url = _filled_in(url)
-        self._place = _without_secrets(url)
+        try:
+            url = filled_in(url)
+        except ValueError as error:
+            raise SharedLimitsError(f"shared_limits {error}") from None
+        self._place = without_secrets(url)
         try:
             self._pool = BlockingConnectionPool.from_url(
                 url,
@@ -160,29 +160,6 @@ class RedisLimits:
             error, (ConnectionError, TimeoutError, OSError)
         )
         return not refused and time.monotonic() < self._patient_until
-
-
-def _filled_in(url: str) -> str:
-    """`url` with the environment's variables in it."""
-    try:
-        return Template(url).substitute(environ)
-    except KeyError as missing:
-        raise SharedLimitsError(f"shared_limits names ${missing.args[0]}: set it on the worker") from None
-    except ValueError:
-        raise SharedLimitsError("shared_limits has a $ that is followed by no name: write %24 for the sign") from None
-
-
-def _without_secrets(url: str) -> str:
-    """What of a URL may be shown. Of one that is not understood that is nothing: any part may be the password's."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return "(a URL that is not shown)"
-    if not parts.hostname:
-        return "(a URL that is not shown)"
-    database = parts.path if re.fullmatch(r"/\d+", parts.path) else ""
-    return f"{parts.scheme}://{parts.hostname}{f':{port}' if port else ''}{database}"
 
 
 def _told(error: Exception) -> str:

@@ -10,13 +10,15 @@ from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.sqlite import SqliteStore
 from beam_llmdag.errors import GraphError
 
-__all__ = ["DEFAULT_STORE", "default_store", "open_store"]
+__all__ = ["DEFAULT_STORE", "default_store", "is_on_a_server", "open_store"]
 
 DEFAULT_STORE = Path(".llmdag") / "answers.sqlite"
-"""Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another file, or `off`."""
+"""Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another place, or `off`."""
 
 STORE_VARIABLE = "LLMDAG_STORE"
 _OFF = ("", "off", "0", "false", "no")
+_POSTGRES = ("postgresql", "postgres")
+_REDIS = ("redis", "rediss")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
@@ -25,33 +27,53 @@ def default_store(store: str | Path | bool | None, *, local: bool) -> str | None
 
     Args:
         store: see `open_store`; False for none; True for the default place; None for the default: on where the run is
-            local.
+            local, or where `LLMDAG_STORE` names a server.
         local: whether the run stays on this machine.
 
     Raises:
         GraphError: see `open_store`.
     """
-    if store is False or (store is None and not local):
+    if store is False:
         return None
     if store is None or store is True:
         named = os.environ.get(STORE_VARIABLE)
         off = named is not None and named.strip().lower() in _OFF
-        if off and store is None:
+        reaches = local or (named is not None and is_on_a_server(named))
+        if store is None and (off or not reaches):
             return None
         store = DEFAULT_STORE if off or named is None else named
-    return str(_sqlite_file(store).expanduser().absolute())
+    return str(store) if is_on_a_server(store) else str(_sqlite_file(store).expanduser().absolute())
+
+
+def is_on_a_server(place: str | Path) -> bool:
+    """Whether all machines can use the store at a place."""
+    named = _SCHEME.match(place) if isinstance(place, str) else None
+    return named is not None and named[1].lower() in (*_POSTGRES, *_REDIS)
 
 
 def open_store(place: str | Path) -> AnswerStore:
     """The answer store at a place; nothing is opened or made before its first use.
 
     Args:
-        place: a path, or `"sqlite:path"`.
+        place: a path or `"sqlite:path"`: a file on a local disk. `"postgresql://user:$PASSWORD@host/database"` (extra
+            `postgres`) or `"redis://host:6379/0"`, `"rediss://…"` (extra `redis`): a server, for all machines. `$NAME`
+            in an address is a variable of the environment of the process that uses it.
 
     Raises:
         GraphError: there is no such kind of store; the message names those there are.
+        StoreError: a variable in the address is not set, or it is no address.
+        ImportError: the client of that server is not installed.
     """
-    return SqliteStore(_sqlite_file(place))
+    if not is_on_a_server(place):
+        return SqliteStore(_sqlite_file(place))
+    address = str(place)
+    if address.partition(":")[0].lower() in _POSTGRES:
+        from beam_llmdag.calls.store.postgres import PostgresStore  # its client is an extra
+
+        return PostgresStore(address)
+    from beam_llmdag.calls.store.redis import RedisStore  # its client is an extra
+
+    return RedisStore(address)
 
 
 def _sqlite_file(place: str | Path) -> Path:
@@ -61,7 +83,7 @@ def _sqlite_file(place: str | Path) -> Path:
     scheme, path = named[1], str(place)[named.end() :]
     if scheme.lower() != "sqlite" or not path:  # the rest is not shown: in an address there may be a password
         raise GraphError(
-            f"an answer store is a path or 'sqlite:path'; there is none for '{scheme}:…'. "
-            "A path whose first name has a colon begins with './'"
+            f"an answer store is a path or 'sqlite:path', 'postgresql://…' or 'redis://…'; there is none for "
+            f"'{scheme}:…'. A path whose first name has a colon begins with './'"
         )
     return Path(path)

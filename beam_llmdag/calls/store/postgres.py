@@ -1,0 +1,145 @@
+"""The answer store in PostgreSQL: durable, for a fleet, its ledger open to SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from beam_llmdag.calls.store.jobs import Job
+from beam_llmdag.calls.store.rows import COLUMNS, Lines
+from beam_llmdag.calls.store.server import ServerStore
+from beam_llmdag.errors import StoreError
+from beam_llmdag.usage import TOKEN_KINDS
+
+try:
+    import psycopg
+except ImportError as missing:
+    raise ImportError(
+        "an answer store in PostgreSQL needs its client on every worker: pip install 'beam-llmdag[postgres]'"
+    ) from missing
+
+__all__ = ["PostgresStore"]
+
+_LAYOUT = 1
+_CONNECT_SECONDS = 10
+_LOCK = 5_566_381_204_117  # any number that nobody else has: processes that begin at the same time make tables in turn
+_TYPES = {
+    **dict.fromkeys(TOKEN_KINDS, "bigint"),
+    "http_status": "integer",
+    "cost_nano_usd": "bigint",
+    "latency_seconds": "double precision NOT NULL",
+    "waited_seconds": "double precision NOT NULL",
+}
+_NEEDED = ("key", "run_id", "dimension", "subject", "model", "parts")
+_SCHEMA = (
+    f"""CREATE TABLE llmdag_calls (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number bigint NOT NULL UNIQUE,
+    {", ".join(f"{name} {_TYPES.get(name, 'text NOT NULL' if name in _NEEDED else 'text')}" for name in COLUMNS)},
+    owner text, ended_at timestamptz NOT NULL DEFAULT now())""",
+    "CREATE INDEX llmdag_calls_by_key ON llmdag_calls (key)",
+    """CREATE TABLE llmdag_in_flight (
+    number bigint PRIMARY KEY, run_id text NOT NULL, dimension text NOT NULL, subject text NOT NULL,
+    model text NOT NULL, sent_at timestamptz NOT NULL DEFAULT now())""",
+    "CREATE TABLE llmdag_layout (layout integer NOT NULL)",
+    f"INSERT INTO llmdag_layout VALUES ({_LAYOUT})",
+)
+_ENDED = (
+    f"INSERT INTO llmdag_calls (number, {', '.join(COLUMNS)}) VALUES (%s{', %s' * len(COLUMNS)}) "
+    "ON CONFLICT (number) DO NOTHING"
+)
+_SENT = (
+    "INSERT INTO llmdag_in_flight (number, run_id, dimension, subject, model) VALUES (%s, %s, %s, %s, %s) "
+    "ON CONFLICT (number) DO NOTHING"
+)
+_FIND = (
+    f"SELECT {', '.join(COLUMNS)}, coalesce(owner, dimension), id FROM llmdag_calls WHERE key = ANY(%s) "
+    "ORDER BY id DESC"
+)
+
+# text in PostgreSQL has no U+0000. It is written as two characters, of which the first is for private use; that one
+# itself is doubled.
+_ESCAPE = "\ue000"
+
+
+class PostgresStore(ServerStore):
+    """An `AnswerStore` in PostgreSQL 12 or later: tables `llmdag_calls` (the ledger, and with `answer` the answers) and
+    `llmdag_in_flight` in the schema where the connection's `search_path` makes them.
+
+    Args:
+        url: `postgresql://user:$PASSWORD@host:5432/database`, with psycopg's options behind a `?`.
+        patience_seconds: see `ServerStore`.
+
+    Raises:
+        StoreError: a variable in the URL is not set.
+    """
+
+    _connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def _open(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="beam-llmdag"
+        )
+        self._connection = connection
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            known = await connection.execute("SELECT to_regclass('llmdag_layout') IS NOT NULL")
+            if await known.fetchone() == (False,):
+                for statement in _SCHEMA:
+                    await connection.execute(statement.encode())
+            [layout] = await (await connection.execute("SELECT max(layout) FROM llmdag_layout")).fetchone() or [None]
+        if layout != _LAYOUT:
+            raise StoreError(
+                f"answer store {self.place} has layout {layout}, this version has {_LAYOUT}: "
+                "use the version of beam-llmdag that made it, or name another database"
+            )
+
+    async def _run(self, jobs: Sequence[Job]) -> Lines:
+        connection = self._connection
+        assert connection is not None
+        ended = [job.ended for job in jobs if job.ended is not None]
+        over = set(ended)
+        lines = [(number, *map(_escaped, line)) for number, line in (job.line for job in jobs if job.line is not None)]
+        sent = [tuple(map(_escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
+        adopted = [job.adopted for job in jobs if job.adopted is not None]
+        keys = list({key for job in jobs for key in job.keys})
+        found = Lines()
+        async with connection.transaction(), connection.cursor() as cursor:
+            if lines:
+                await cursor.executemany(_ENDED, lines)
+            if sent:
+                await cursor.executemany(_SENT, sent)
+            if ended:
+                await cursor.execute("DELETE FROM llmdag_in_flight WHERE number = ANY(%s)", (ended,))
+            for dimension, key in adopted:
+                await cursor.execute(
+                    "UPDATE llmdag_calls SET owner = %s WHERE key = %s AND answer IS NOT NULL",
+                    (_escaped(dimension), key),
+                )
+            if keys:
+                await cursor.execute(_FIND, (keys,))
+                for *line, owner, number in await cursor.fetchall():
+                    found.add(tuple(map(_unescaped, line)), _unescaped(owner), number)
+        return found
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _is_final(self, error: Exception) -> bool:
+        if isinstance(error, psycopg.OperationalError):
+            # class 28: wrong user or password; 3D: no such database. Others, as class 08 or 57, pass.
+            return (error.sqlstate or "").startswith(("28", "3D")) or "authentication failed" in str(error)
+        return not isinstance(error, (OSError, TimeoutError))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str) and ("\0" in value or _ESCAPE in value):
+        return value.replace(_ESCAPE, _ESCAPE * 2).replace("\0", f"{_ESCAPE}0")
+    return value
+
+
+def _unescaped(value: Any) -> Any:
+    if isinstance(value, str) and _ESCAPE in value:
+        return _ESCAPE.join(part.replace(f"{_ESCAPE}0", "\0") for part in value.split(_ESCAPE * 2))
+    return value
