@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean redis
+.PHONY: demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean servers
 
 install: $(STAMP)
 
@@ -31,7 +31,7 @@ flink-demo: $(STAMP)
 engines: $(STAMP) $(PRISM)
 	@$(BIN)/python -m engines.table
 
-test: $(STAMP) $(PRISM) $(BEAM_JAVA) redis
+test: $(STAMP) $(PRISM) $(BEAM_JAVA) servers
 	$(BIN)/python -m pytest --ignore tests/engines
 
 # The rooms that do without Beam, and of their tests those that start no other process and no model.
@@ -46,11 +46,12 @@ test-engines: $(STAMP) $(PRISM)
 fuzz: $(STAMP)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),5000) $(BIN)/python -m pytest -n 2 --dist load --timeout 3600 tests/fuzz
 
-# A Redis server for the tests of shared limits, from Debian's package where that can be installed.
-redis:
-	@command -v redis-server > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
-	    && echo "installing redis-server …" && apt-get update -qq && apt-get install -y -qq redis-server > /dev/null; } \
-	    || echo "no redis-server: the tests with Redis will skip"
+# Redis and PostgreSQL for the tests of shared limits and stores, from Debian's packages where these can be installed.
+servers:
+	@{ command -v redis-server && ls /usr/lib/postgresql/*/bin/initdb; } > /dev/null 2>&1 || { test "$$(id -u)" = 0 \
+	    && command -v apt-get > /dev/null && echo "installing redis-server and postgresql …" && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql > /dev/null; } \
+	    || echo "no redis-server, or no PostgreSQL: the tests with them will skip"
 
 # BigQuery, on emulators that are started and stopped by the tests, and the provider of Google with google-genai 2: both
 # need an environment of their own, since Beam's parts for Google Cloud hold google-genai below 3.

@@ -80,7 +80,7 @@ def test_what_cannot_be_shown_is_an_error_that_names_it(
 
 
 def test_store_tells_what_was_paid(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["store", str(store)]) == 0
+    assert main(["store", "stats", str(store)]) == 0
     head, line, note = capsys.readouterr().out.splitlines()
     kinds = [kind.removesuffix("_tokens") for kind in TOKEN_KINDS]
     assert head.split() == ["model", "answers", "calls", "in_flight", "unpriced", *kinds, "cost", "$"]
@@ -89,14 +89,14 @@ def test_store_tells_what_was_paid(store: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_cleared_store_keeps_its_ledger(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["store", str(store), "--clear"]) == 0
+    assert main(["store", "clear", str(store)]) == 0
     assert capsys.readouterr().out == "1 answers forgotten\n"
-    main(["store", str(store)])
+    main(["store", "stats", str(store)])
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["scripted:any", "0", "1"]
 
 
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["store", str(tmp_path / "none.sqlite")]) == 1
+    assert main(["store", "stats", str(tmp_path / "none.sqlite")]) == 1
     assert "none.sqlite" in capsys.readouterr().err
 
 

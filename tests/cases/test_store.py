@@ -174,7 +174,7 @@ def test_a_killed_process_leaves_its_calls_in_flight_in_the_ledger(
     [total] = read_totals(store)
     assert (total.calls, total.in_flight) == (1, 5)
     assert total.usage == Usage(input_tokens=30, output_tokens=10)
-    main(["store", str(store)])
+    main(["store", "stats", str(store)])
     assert "lower bound: that of 5 calls is unknown" in capsys.readouterr().out
 
 
@@ -356,7 +356,7 @@ def test_the_store_says_why_something_was_asked_again(
         dag = make_dag(Model(spec, **known), prompt, providers={"scripted": lambda _: provider})
         dag.run([{"id": "r1", "content": "late"}], store=store)
     assert len(provider.requests) == 2
-    assert main(["store", str(store), "--why", "analyze", "r1"]) == 0
+    assert main(["store", "why", "analyze", "r1", str(store)]) == 0
     assert capsys.readouterr().out.endswith(f"what differs: {told}\n")
 
 
@@ -372,7 +372,7 @@ def test_the_store_says_so_where_there_is_nothing_to_compare(store: Path, capsys
     dag, _ = scripted_dag([GOOD])
     dag.run([{"id": "r1", "content": "late"}], store=store)
     assert why_asked(store, "analyze", "r1").endswith("no other answer is kept")
-    assert main(["store", str(store), "--why", "analyze", "r2"]) == 1
+    assert main(["store", "why", "analyze", "r2", str(store)]) == 1
     assert "item 'r2'" in capsys.readouterr().err
 
 
@@ -382,12 +382,12 @@ def test_the_command_says_the_same_as_a_module(store: Path, capsys: pytest.Captu
     known = Usage(input_tokens=9000, output_tokens=20, cache_write_tokens=800, cache_write_1h_tokens=700)
     dag, _ = scripted_dag([Answer(text='{"label": "a"}', usage=known)])
     dag.run(["x"], store=store)
-    main(["store", str(store)])
+    main(["store", "stats", str(store)])
     printed = capsys.readouterr().out
     head, line, *_ = printed.splitlines()
     told = dict(zip(head.replace("cost $", "cost").split(), line.split(), strict=True))
     assert (told["input"], told["cache_write_1h"], told["calls"], told["in_flight"]) == ("9,000", "700", "1", "0")
-    command = [sys.executable, "-m", module, "store", str(store)]
+    command = [sys.executable, "-m", module, "store", "stats", str(store)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == printed

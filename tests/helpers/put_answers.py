@@ -1,12 +1,12 @@
-"""A process that puts answers into a store, `put_answers.py FILE NAME COUNT`: says READY, waits for a line, puts."""
+"""A process that puts answers into a store, `put_answers.py PLACE NAME COUNT`: says READY, waits for a line, puts."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from beam_llmdag.calls.store.answers import Asked, Payer
-from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.calls.store.answers import AnswerStore, Asked, Payer
+from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
 
@@ -15,15 +15,15 @@ PAYER = Payer("r", "d", "i")
 
 
 async def enter(
-    store: SqliteStore, key: str, answer: str | None = None, attempt: Attempt = PAID, payer: Payer = PAYER
+    store: AnswerStore, key: str, answer: str | None = None, attempt: Attempt = PAID, payer: Payer = PAYER
 ) -> None:
     """Enters a call that has begun and ended."""
     asked = Asked(key=key, model=attempt.model, payer=payer, parts="{}")
     await store.end(store.begin(asked), asked, attempt, answer)
 
 
-async def main(path: str, name: str, count: int) -> None:
-    store = SqliteStore(path)
+async def main(place: str, name: str, count: int) -> None:
+    store = open_store(place)
 
     async def put(number: int) -> None:
         key = f"{name}-{number}"

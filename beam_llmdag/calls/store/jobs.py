@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,11 +43,26 @@ class Job:
     adopted: tuple[str, str] | None = None
 
 
+class _Numbers:
+    """Numbers of calls: unique among processes, and greater for what began later.
+
+    Microseconds since 1970, and behind them 12 bits of the process' own: below 2**63 for some more centuries.
+    """
+
+    def __init__(self) -> None:
+        self._own = random.SystemRandom().getrandbits(12)
+        self._last = 0
+
+    def next(self) -> int:
+        self._last = max(self._last + 1, time.time_ns() // 1000 << 12 | self._own)
+        return self._last
+
+
 class JobStore(ABC):
     """An `AnswerStore` that makes jobs of what it is asked."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(random.SystemRandom().getrandbits(38) << 24)  # no other process has the same
+        self._numbers = _Numbers()
 
     @abstractmethod
     def _enter(self, job: Job) -> None:
@@ -60,7 +75,7 @@ class JobStore(ABC):
 
     def begin(self, asked: Asked) -> int:
         """See `AnswerStore`. Nobody waits for it: it is written while the request is on its way."""
-        number = next(self._numbers)
+        number = self._numbers.next()
         self._enter(Job(sent=(number, *asked.payer, asked.model)))
         return number
 

@@ -1,30 +1,21 @@
-"""What an answer store's file says to a person: what was paid, what is kept, and why something was asked again."""
+"""What an answer store says to a person: what was paid, what is kept, and why something was asked again."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from beam_llmdag.calls.store.sqlite_file import with_file
+from beam_llmdag.calls.store.contents import StoredCall, open_contents
+from beam_llmdag.calls.store.rows import COLUMNS, is_readable
 from beam_llmdag.errors import InputError
 from beam_llmdag.usage import TOKEN_KINDS, Usage
 
 __all__ = ["LedgerTotal", "clear_store", "read_totals", "why_asked"]
 
-_SUMS = ", ".join(f"coalesce(sum({kind}), 0)" for kind in TOKEN_KINDS)
-_TOTALS = f"""
-    SELECT model, count(*), count(DISTINCT iif(answer IS NULL, NULL, key)), sum(cost_nano_usd IS NULL),
-        coalesce(sum(cost_nano_usd), 0), {_SUMS}
-    FROM calls GROUP BY model"""
-_IN_FLIGHT = "SELECT model, count(*) FROM in_flight GROUP BY model"
-_ABOUT = """
-    SELECT id, key, run_id, model, parts, ended_at, answer IS NOT NULL FROM calls
-    WHERE dimension = ? AND subject = ? ORDER BY id DESC"""
+_MODEL = list(COLUMNS).index("model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,46 +42,60 @@ class LedgerTotal:
     answers: int = 0
 
 
-def read_totals(path: str | Path) -> list[LedgerTotal]:
-    """Totals of a store's file by model, ordered by name.
+def read_totals(place: str | Path) -> list[LedgerTotal]:
+    """Totals of a store by model, ordered by name.
+
+    Args:
+        place: see `open_store`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        StoreError: it is no store.
+        StoreError: it is no store, or does not answer.
     """
-    return with_file(Path(path), _totals)
+    totals: dict[str, _Total] = {}
+    with open_contents(place) as contents:
+        for call in contents.calls():
+            totals.setdefault(str(call.line[_MODEL]), _Total()).add(call)
+        for waiting in contents.in_flight():
+            totals.setdefault(waiting.model, _Total()).in_flight += 1
+    return [total.of(model) for model, total in sorted(totals.items())]
 
 
-def clear_store(path: str | Path) -> int:
-    """Forgets all answers of a store's file; the ledger stays, since the money is spent.
+def clear_store(place: str | Path) -> int:
+    """Forgets all answers of a store; the ledger stays, since the money is spent.
+
+    Args:
+        place: see `open_store`.
 
     Returns:
         How many answers there were.
 
     Raises:
         FileNotFoundError: there is no such file.
-        StoreError: it is no store.
+        StoreError: it is no store, or does not answer.
     """
-    return with_file(Path(path), _clear)
+    with open_contents(place) as contents:
+        return contents.forget_answers()
 
 
-def why_asked(path: str | Path, dimension: str, subject: str) -> str:
+def why_asked(place: str | Path, dimension: str, subject: str) -> str:
     """What differs between the last call of a dimension about an item and the answer that comes nearest to it.
 
     Args:
-        path: a store's file.
+        place: see `open_store`.
         dimension: name of the dimension.
         subject: id of the item; the group of a `per=` global; `""` for a global over all items.
 
     Raises:
         FileNotFoundError: there is no such file.
-        StoreError: it is no store.
+        StoreError: it is no store, or does not answer.
         InputError: nothing was ever asked about that.
     """
-    calls = with_file(Path(path), partial(_calls, dimension=dimension, subject=subject))
+    with open_contents(place) as contents:
+        calls = [_Call.of(call) for call in contents.calls() if call.line[2:4] == (dimension, subject)][::-1]
     about = f"dimension {dimension!r}" + (f", item {subject!r}" if subject else "")
     if not calls:
-        raise InputError(f"{about}: the store {path} has no call; names of dimensions and ids are matched as they are")
+        raise InputError(f"{about}: the store has no call; names of dimensions and ids are matched as they are")
     last = calls[0]
     told = f"{about}: last asked {last.ended_at} by run {last.run_id!r}, of {last.model}"
     others = [call for call in calls[1:] if call.is_kept and call.key != last.key]
@@ -115,43 +120,55 @@ class _Call:
     ended_at: str
     is_kept: bool
 
+    @classmethod
+    def of(cls, call: StoredCall) -> _Call:
+        known = dict(zip(COLUMNS, call.line, strict=True))
+        is_kept = known["answer"] is not None
+        return cls(known["key"], known["run_id"], known["model"], _digests(known["parts"]), call.ended_at, is_kept)
+
     def differs_from(self, other: _Call) -> list[str]:
         return [name for name in self.parts if self.parts[name] != other.parts.get(name)]
 
 
-def _totals(connection: sqlite3.Connection) -> list[LedgerTotal]:
-    waiting = dict(connection.execute(_IN_FLIGHT).fetchall())
-    totals = [
-        LedgerTotal(
+@dataclass(slots=True)
+class _Total:
+    """What the calls of a model add up to."""
+
+    calls: int = 0
+    in_flight: int = 0
+    unpriced_calls: int = 0
+    cost_nano_usd: int = 0
+    usage: Usage = field(default_factory=Usage)
+    answers: set[str] = field(default_factory=set)
+
+    def add(self, call: StoredCall) -> None:
+        self.calls += 1
+        if not is_readable(call.line):  # somebody has been at the store by hand
+            self.unpriced_calls += 1
+            return
+        known = dict(zip(COLUMNS, call.line, strict=True))
+        self.usage += Usage.of(known[kind] or 0 for kind in TOKEN_KINDS)
+        if known["cost_nano_usd"] is None:
+            self.unpriced_calls += 1
+        else:
+            self.cost_nano_usd += known["cost_nano_usd"]
+        if known["answer"] is not None:
+            self.answers.add(known["key"])
+
+    def of(self, model: str) -> LedgerTotal:
+        return LedgerTotal(
             model=model,
-            calls=calls,
-            in_flight=waiting.pop(model, 0),
-            unpriced_calls=unpriced,
-            cost_nano_usd=int(cost),
-            usage=Usage.of(map(int, counts)),
-            answers=answers,
+            calls=self.calls,
+            in_flight=self.in_flight,
+            unpriced_calls=self.unpriced_calls,
+            cost_nano_usd=self.cost_nano_usd,
+            usage=self.usage,
+            answers=len(self.answers),
         )
-        for model, calls, answers, unpriced, cost, *counts in connection.execute(_TOTALS)
-    ]
-    totals += [LedgerTotal(model=model, in_flight=count) for model, count in waiting.items()]
-    return sorted(totals, key=lambda total: total.model)
-
-
-def _clear(connection: sqlite3.Connection) -> int:
-    [answers] = connection.execute("SELECT count(DISTINCT key) FROM calls WHERE answer IS NOT NULL").fetchone()
-    connection.execute("UPDATE calls SET answer = NULL WHERE answer IS NOT NULL")
-    return int(answers)
-
-
-def _calls(connection: sqlite3.Connection, dimension: str, subject: str) -> list[_Call]:
-    return [
-        _Call(key, run_id, model, _digests(parts), ended_at, bool(is_kept))
-        for _, key, run_id, model, parts, ended_at, is_kept in connection.execute(_ABOUT, (dimension, subject))
-    ]
 
 
 def _digests(parts: Any) -> Mapping[str, str]:
-    """The digests of a call; none where somebody has been at the file by hand."""
+    """The digests of a call; none where somebody has been at the store by hand."""
     try:
         digests = json.loads(parts)
     except (TypeError, ValueError):

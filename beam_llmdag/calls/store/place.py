@@ -10,7 +10,7 @@ from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.sqlite import SqliteStore
 from beam_llmdag.errors import GraphError
 
-__all__ = ["DEFAULT_STORE", "default_store", "is_on_a_server", "open_store"]
+__all__ = ["DEFAULT_STORE", "default_store", "is_on_a_server", "open_store", "sqlite_file"]
 
 DEFAULT_STORE = Path(".llmdag") / "answers.sqlite"
 """Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another place, or `off`."""
@@ -42,13 +42,13 @@ def default_store(store: str | Path | bool | None, *, local: bool) -> str | None
         if store is None and (off or not reaches):
             return None
         store = DEFAULT_STORE if off or named is None else named
-    return str(store) if is_on_a_server(store) else str(_sqlite_file(store).expanduser().absolute())
+    return str(store) if is_on_a_server(store) else str(sqlite_file(store).expanduser().absolute())
 
 
 def is_on_a_server(place: str | Path) -> bool:
     """Whether all machines can use the store at a place."""
-    named = _SCHEME.match(place) if isinstance(place, str) else None
-    return named is not None and named[1].lower() in (*_POSTGRES, *_REDIS)
+    scheme, slashes, _ = str(place).partition("://")
+    return isinstance(place, str) and bool(slashes) and scheme.lower() in (*_POSTGRES, *_REDIS)
 
 
 def open_store(place: str | Path) -> AnswerStore:
@@ -65,7 +65,7 @@ def open_store(place: str | Path) -> AnswerStore:
         ImportError: the client of that server is not installed.
     """
     if not is_on_a_server(place):
-        return SqliteStore(_sqlite_file(place))
+        return SqliteStore(sqlite_file(place))
     address = str(place)
     if address.partition(":")[0].lower() in _POSTGRES:
         from beam_llmdag.calls.store.postgres import PostgresStore  # its client is an extra
@@ -76,7 +76,12 @@ def open_store(place: str | Path) -> AnswerStore:
     return RedisStore(address)
 
 
-def _sqlite_file(place: str | Path) -> Path:
+def sqlite_file(place: str | Path) -> Path:
+    """The file at a place.
+
+    Raises:
+        GraphError: it is no place of a file.
+    """
     named = _SCHEME.match(place) if isinstance(place, str) else None
     if named is None:
         return Path(place)

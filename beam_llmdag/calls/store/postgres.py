@@ -18,31 +18,36 @@ except ImportError as missing:
         "an answer store in PostgreSQL needs its client on every worker: pip install 'beam-llmdag[postgres]'"
     ) from missing
 
-__all__ = ["PostgresStore"]
+__all__ = ["GET_LAYOUT", "MAKE", "PostgresStore", "check_layout", "escaped", "unescaped"]
 
 _LAYOUT = 1
 _CONNECT_SECONDS = 10
 _LOCK = 5_566_381_204_117  # any number that nobody else has: processes that begin at the same time make tables in turn
 _TYPES = {
-    **dict.fromkeys(TOKEN_KINDS, "bigint"),
+    **dict.fromkeys(("key", "run_id", "dimension", "subject", "model", "parts"), "text NOT NULL"),
+    **dict.fromkeys((*TOKEN_KINDS, "cost_nano_usd"), "bigint"),
     "http_status": "integer",
-    "cost_nano_usd": "bigint",
-    "latency_seconds": "double precision NOT NULL",
-    "waited_seconds": "double precision NOT NULL",
+    **dict.fromkeys(("latency_seconds", "waited_seconds"), "double precision NOT NULL"),
 }
-_NEEDED = ("key", "run_id", "dimension", "subject", "model", "parts")
-_SCHEMA = (
-    f"""CREATE TABLE llmdag_calls (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number bigint NOT NULL UNIQUE,
-    {", ".join(f"{name} {_TYPES.get(name, 'text NOT NULL' if name in _NEEDED else 'text')}" for name in COLUMNS)},
-    owner text, ended_at timestamptz NOT NULL DEFAULT now())""",
-    "CREATE INDEX llmdag_calls_by_key ON llmdag_calls (key)",
-    """CREATE TABLE llmdag_in_flight (
-    number bigint PRIMARY KEY, run_id text NOT NULL, dimension text NOT NULL, subject text NOT NULL,
-    model text NOT NULL, sent_at timestamptz NOT NULL DEFAULT now())""",
-    "CREATE TABLE llmdag_layout (layout integer NOT NULL)",
-    f"INSERT INTO llmdag_layout VALUES ({_LAYOUT})",
-)
+MAKE = f"""
+DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock({_LOCK});
+    IF to_regclass('llmdag_layout') IS NULL THEN
+        CREATE TABLE llmdag_calls (
+            number bigint PRIMARY KEY,
+            {", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)},
+            owner text, ended_at timestamptz NOT NULL DEFAULT now());
+        CREATE INDEX llmdag_calls_by_key ON llmdag_calls (key);
+        CREATE TABLE llmdag_in_flight (
+            number bigint PRIMARY KEY, run_id text NOT NULL, dimension text NOT NULL, subject text NOT NULL,
+            model text NOT NULL, sent_at timestamptz NOT NULL DEFAULT now());
+        CREATE TABLE llmdag_layout (layout integer NOT NULL);
+        INSERT INTO llmdag_layout VALUES ({_LAYOUT});
+    END IF;
+END $$"""
+"""Makes the tables where they are not there. Who may only read and write rows must find them made."""
+
+GET_LAYOUT = "SELECT max(layout) FROM llmdag_layout"
 _ENDED = (
     f"INSERT INTO llmdag_calls (number, {', '.join(COLUMNS)}) VALUES (%s{', %s' * len(COLUMNS)}) "
     "ON CONFLICT (number) DO NOTHING"
@@ -52,13 +57,12 @@ _SENT = (
     "ON CONFLICT (number) DO NOTHING"
 )
 _FIND = (
-    f"SELECT {', '.join(COLUMNS)}, coalesce(owner, dimension), id FROM llmdag_calls WHERE key = ANY(%s) "
-    "ORDER BY id DESC"
+    f"SELECT {', '.join(COLUMNS)}, coalesce(owner, dimension), number FROM llmdag_calls "
+    "WHERE key = ANY(%s) ORDER BY number DESC"
 )
 
-# text in PostgreSQL has no U+0000. It is written as two characters, of which the first is for private use; that one
-# itself is doubled.
 _ESCAPE = "\ue000"
+"""A character for private use. With a 0 it stands for U+0000; it is itself doubled."""
 
 
 class PostgresStore(ServerStore):
@@ -80,26 +84,16 @@ class PostgresStore(ServerStore):
             self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="beam-llmdag"
         )
         self._connection = connection
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            known = await connection.execute("SELECT to_regclass('llmdag_layout') IS NOT NULL")
-            if await known.fetchone() == (False,):
-                for statement in _SCHEMA:
-                    await connection.execute(statement.encode())
-            [layout] = await (await connection.execute("SELECT max(layout) FROM llmdag_layout")).fetchone() or [None]
-        if layout != _LAYOUT:
-            raise StoreError(
-                f"answer store {self.place} has layout {layout}, this version has {_LAYOUT}: "
-                "use the version of beam-llmdag that made it, or name another database"
-            )
+        await connection.execute(MAKE.encode())
+        check_layout(await (await connection.execute(GET_LAYOUT)).fetchone(), self.place)
 
     async def _run(self, jobs: Sequence[Job]) -> Lines:
         connection = self._connection
         assert connection is not None
         ended = [job.ended for job in jobs if job.ended is not None]
         over = set(ended)
-        lines = [(number, *map(_escaped, line)) for number, line in (job.line for job in jobs if job.line is not None)]
-        sent = [tuple(map(_escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
+        lines = [(number, *map(escaped, line)) for number, line in (job.line for job in jobs if job.line is not None)]
+        sent = [tuple(map(escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
         adopted = [job.adopted for job in jobs if job.adopted is not None]
         keys = list({key for job in jobs for key in job.keys})
         found = Lines()
@@ -113,12 +107,12 @@ class PostgresStore(ServerStore):
             for dimension, key in adopted:
                 await cursor.execute(
                     "UPDATE llmdag_calls SET owner = %s WHERE key = %s AND answer IS NOT NULL",
-                    (_escaped(dimension), key),
+                    (escaped(dimension), key),
                 )
             if keys:
                 await cursor.execute(_FIND, (keys,))
                 for *line, owner, number in await cursor.fetchall():
-                    found.add(tuple(map(_unescaped, line)), _unescaped(owner), number)
+                    found.add(tuple(map(unescaped, line)), unescaped(owner), number)
         return found
 
     async def _close(self) -> None:
@@ -133,13 +127,25 @@ class PostgresStore(ServerStore):
         return not isinstance(error, (OSError, TimeoutError))
 
 
-def _escaped(value: Any) -> Any:
+def check_layout(row: Any, place: str) -> None:
+    """Raises `StoreError` if what `GET_LAYOUT` says is not this version's layout."""
+    [layout] = row
+    if layout != _LAYOUT:
+        raise StoreError(
+            f"answer store {place} has layout {layout}, this version has {_LAYOUT}: "
+            "use the version of beam-llmdag that made it, or name another database"
+        )
+
+
+def escaped(value: Any) -> Any:
+    """A value as it is written: text in PostgreSQL has no U+0000."""
     if isinstance(value, str) and ("\0" in value or _ESCAPE in value):
         return value.replace(_ESCAPE, _ESCAPE * 2).replace("\0", f"{_ESCAPE}0")
     return value
 
 
-def _unescaped(value: Any) -> Any:
+def unescaped(value: Any) -> Any:
+    """A value that was written so."""
     if isinstance(value, str) and _ESCAPE in value:
         return _ESCAPE.join(part.replace(f"{_ESCAPE}0", "\0") for part in value.split(_ESCAPE * 2))
     return value

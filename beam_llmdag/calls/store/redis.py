@@ -28,22 +28,22 @@ except ImportError as missing:
         "an answer store in Redis needs its client on every worker: pip install 'beam-llmdag[redis]'"
     ) from missing
 
-__all__ = ["RedisStore"]
+__all__ = ["CALLS", "IN_FLIGHT", "LAYOUT", "LAYOUT_KEY", "OWNERS", "RedisStore", "call_text", "calls_of"]
 
 _log = logging.getLogger(__name__)
 
-_LAYOUT = 1
+LAYOUT = 1
 _ANSWER_SECONDS = 10.0
-_LAYOUT_KEY = "llmdag:layout"
-_CALLS = "llmdag:calls:"
-_OWNERS = "llmdag:owners"
-_IN_FLIGHT = "llmdag:in_flight"
+LAYOUT_KEY = "llmdag:layout"
+CALLS = "llmdag:calls:"
+OWNERS = "llmdag:owners"
+IN_FLIGHT = "llmdag:in_flight"
 
 
 class RedisStore(ServerStore):
     """An `AnswerStore` in Redis 5 or later, or Valkey.
 
-    Keys: `llmdag:calls:<key>`, a list with a JSON array per call (when it ended, in seconds since 1970; its number; the
+    Keys: `llmdag:calls:<key>`, a list with a JSON array per call (its number; when it ended, in seconds since 1970; the
     columns of the ledger); `llmdag:owners`, a hash of keys whose answers another dimension has taken over;
     `llmdag:in_flight`, a hash of calls by number. Nothing expires. The server must not evict keys (`maxmemory-policy
     noeviction`), and what it loses in a crash is paid for again: with `appendonly yes` that is about a second's calls,
@@ -65,12 +65,12 @@ class RedisStore(ServerStore):
 
     async def _open(self) -> None:
         self._client = client = self._made()
-        layout = await client.get(_LAYOUT_KEY)
+        layout = await client.get(LAYOUT_KEY)
         if layout is None:
-            await client.set(_LAYOUT_KEY, _LAYOUT, nx=True)
-        elif str(layout) != str(_LAYOUT):
+            await client.set(LAYOUT_KEY, LAYOUT, nx=True)
+        elif str(layout) != str(LAYOUT):
             raise StoreError(
-                f"answer store {self.place} has layout {layout!s}, this version has {_LAYOUT}: "
+                f"answer store {self.place} has layout {layout!s}, this version has {LAYOUT}: "
                 "use the version of beam-llmdag that made it, or name another database"
             )
         if not self._has_told:
@@ -86,19 +86,19 @@ class RedisStore(ServerStore):
             for job in jobs:
                 if job.line is not None:
                     number, line = job.line
-                    pipe.rpush(_CALLS + line[0], json.dumps([time.time(), number, *line]))
+                    pipe.rpush(CALLS + line[0], call_text(number, time.time(), line))
                 if job.sent is not None and job.sent[0] not in over:
                     number, *rest = job.sent
-                    pipe.hset(_IN_FLIGHT, str(number), json.dumps(rest))
+                    pipe.hset(IN_FLIGHT, str(number), json.dumps(rest))
                 if job.adopted is not None:
                     dimension, key = job.adopted
-                    pipe.hset(_OWNERS, key, dimension)
+                    pipe.hset(OWNERS, key, dimension)
             if over:
-                pipe.hdel(_IN_FLIGHT, *map(str, over))
+                pipe.hdel(IN_FLIGHT, *map(str, over))
             for key in keys:
-                pipe.lrange(_CALLS + key, 0, -1)
+                pipe.lrange(CALLS + key, 0, -1)
             if keys:
-                pipe.hmget(_OWNERS, keys)
+                pipe.hmget(OWNERS, keys)
             replies = await pipe.execute()
         return _lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()
 
@@ -147,32 +147,47 @@ class RedisStore(ServerStore):
             )
 
 
-def _lines(keys: Sequence[str], replies: Sequence[Any]) -> Lines:
-    *lists, owners = replies
-    lines = Lines()
-    for _, calls, owner in zip(keys, lists, owners, strict=True):
-        known: dict[int, _Call] = {}
-        for text in calls:
-            call = _call(text)
-            if call is None:
-                lines.unreadable = True
-            else:  # the first of a number: it was written twice where the reply to the first time was lost
-                known.setdefault(call.number, call)
-        for call in sorted(known.values(), reverse=True):
-            lines.add(call.line, owner or call.line[2], call[:2])
-    return lines
+def call_text(number: int, ended_at: float, line: Line) -> str:
+    """A call as an element of its key's list."""
+    return json.dumps([number, ended_at, *line])
 
 
-class _Call(NamedTuple):
-    ended_at: float
+def calls_of(texts: Sequence[str]) -> list[RedisCall]:
+    """The calls in a key's list that can be read, in order, each once.
+
+    One was written twice where the reply to the first time was lost.
+    """
+    known: dict[int, RedisCall] = {}
+    for text in texts:
+        call = _call(text)
+        if call is not None:
+            known.setdefault(call.number, call)
+    return sorted(known.values())
+
+
+class RedisCall(NamedTuple):
+    """A call that has ended: its number, when that was in seconds since 1970, and its line."""
+
     number: int
+    ended_at: float
     line: Line
 
 
-def _call(text: str) -> _Call | None:
+def _lines(keys: Sequence[str], replies: Sequence[Any]) -> Lines:
+    *lists, owners = replies
+    lines = Lines()
+    for _, texts, owner in zip(keys, lists, owners, strict=True):
+        calls = calls_of(texts)
+        lines.unreadable = lines.unreadable or (not calls and bool(texts))
+        for call in reversed(calls):
+            lines.add(call.line, owner or call.line[2], call.number)
+    return lines
+
+
+def _call(text: str) -> RedisCall | None:
     """A call, if that is what a text is."""
     try:
-        ended_at, number, *line = json.loads(text)
-        return _Call(float(ended_at), int(number), tuple(line)) if len(line) == len(COLUMNS) else None
+        number, ended_at, *line = json.loads(text)
+        return RedisCall(int(number), float(ended_at), tuple(line)) if len(line) == len(COLUMNS) else None
     except (ValueError, TypeError):
         return None

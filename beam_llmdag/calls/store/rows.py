@@ -48,39 +48,39 @@ class Lines:
 
     Attributes:
         answers: key -> the newest answer.
-        paid: key -> payer, place in the order of calls, and line of each call.
+        paid: key -> payer, number and line of each call.
         unreadable: whether there are rows that nobody can read, and no newer answer in their place.
     """
 
     answers: dict[str, StoredAnswer] = field(default_factory=dict)
-    paid: dict[str, list[tuple[Payer, Any, Line]]] = field(default_factory=dict)
+    paid: dict[str, list[tuple[Payer, int, Line]]] = field(default_factory=dict)
     unreadable: bool = False
 
-    def add(self, line: Line, owner: Any, order: Any) -> None:
+    def add(self, line: Line, owner: Any, number: int) -> None:
         """Enters a line that is older than all before it with its key.
 
         Args:
             owner: the dimension whose answer it is.
-            order: unique, and greater for what came later.
+            number: of the call; greater for what came later.
         """
         key, run_id, dimension, subject, model, _, answer, *_ = line
         if not is_readable(line) or not isinstance(owner, str):
             self.unreadable = self.unreadable or key not in self.answers
             return
-        self.paid.setdefault(key, []).append((Payer(run_id, dimension, subject), order, line))
+        self.paid.setdefault(key, []).append((Payer(run_id, dimension, subject), number, line))
         if answer is not None and key not in self.answers:
             self.answers[key] = StoredAnswer(key=key, model=model, text=answer, dimension=owner)
 
     def found(self, keys: Sequence[str], payer: Payer | None) -> Found:
         """What there is for these keys, and what `payer` paid for them, in the order in which that was."""
         mine = {
-            order: line
+            number: line
             for key in keys
-            for who, order, line in self.paid.get(key, ())
+            for who, number, line in self.paid.get(key, ())
             if payer is not None and who == payer
         }
         answers = [self.answers[key] for key in keys if key in self.answers]
-        return Found(answers, [attempt_of(mine[order]) for order in sorted(mine)])
+        return Found(answers, [attempt_of(mine[number]) for number in sorted(mine)])
 
 
 def is_readable(line: Line) -> bool:

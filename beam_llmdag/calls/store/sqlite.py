@@ -26,8 +26,8 @@ __all__ = ["SqliteStore"]
 
 _log = logging.getLogger(__name__)
 
-_MOST_ROWS = 1000  # of one statement: 23 values each stay below SQLite's limit of 32,766
-_LINES = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES "
+_MOST_ROWS = 1000  # of one statement: 24 values each stay below SQLite's limit of 32,766
+_LINES = f"INSERT OR IGNORE INTO calls (id, {', '.join(COLUMNS)}) VALUES "
 _SENT = "INSERT INTO in_flight (id, run_id, dimension, subject, model) VALUES "
 _FIND = f"SELECT {', '.join(COLUMNS)}, coalesce(owner, dimension), id FROM calls WHERE key IN (%s) ORDER BY id DESC"
 
@@ -133,7 +133,7 @@ def _text(raw: bytes) -> str | bytes:
 def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     sent = {job.sent[0]: job.sent for job in jobs if job.sent is not None}
     ended = [job.ended for job in jobs if job.ended is not None and sent.pop(job.ended, None) is None]
-    lines = [job.line[1] for job in jobs if job.line is not None]
+    lines = [(number, *line) for number, line in (job.line for job in jobs if job.line is not None)]
     adopted = [job.adopted for job in jobs if job.adopted is not None]
     if not (sent or ended or lines or adopted):
         return

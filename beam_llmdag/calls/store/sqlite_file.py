@@ -13,7 +13,7 @@ from typing import TypeVar
 from beam_llmdag.errors import StoreError
 from beam_llmdag.usage import TOKEN_KINDS
 
-__all__ = ["open_file", "store_error", "with_file"]
+__all__ = ["open_existing", "open_file", "store_error"]
 
 T = TypeVar("T")
 
@@ -67,25 +67,23 @@ def open_file(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def with_file(path: Path, action: Callable[[sqlite3.Connection], T]) -> T:
-    """What `action` makes of a store that is there.
+def open_existing(path: Path) -> sqlite3.Connection:
+    """A connection to the store at `path`, which must be there.
 
     Raises:
         FileNotFoundError: it is not.
-        StoreError: it is no store.
+        StoreError: it has another layout.
+        sqlite3.Error: it is no store.
     """
     if not path.exists():
         raise FileNotFoundError(f"no answer store at {path}")
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        try:
-            _check_layout(connection, path)
-            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-            return action(connection)
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise store_error(path, error) from None
+        _check_layout(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def store_error(path: Path, error: Exception) -> StoreError:

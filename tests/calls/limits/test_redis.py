@@ -6,14 +6,13 @@ import logging
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 import pytest
 from helpers.calls import GOOD, ask, make_caller, question
+from helpers.servers import new_redis
 
 from beam_llmdag import Dag, GraphError, LLMDag
 from beam_llmdag.calls.limits import Gate, Limits
@@ -48,49 +47,9 @@ asyncio.run(run(sys.argv[1], *map(int, sys.argv[2:])))
 """
 
 
-@dataclass
-class Server:
-    """A redis-server of a test's own."""
-
-    options: list[str]
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self, *, tls: bool = False) -> None:
-        port = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
-        self.process = subprocess.Popen([*self.options, *port], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("redis-server has not come up")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def ask(self, *words: str) -> str:
-        """What redis-cli prints."""
-        command = ["redis-cli", "-p", str(self.port), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 @pytest.fixture
 def server(tmp_path):
-    program = shutil.which("redis-server")
-    if program is None or shutil.which("redis-cli") is None:
-        pytest.skip("there is no redis-server (with redis-cli) on the PATH")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server([program, "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)], port)
+    server = new_redis(tmp_path)
     server.start()
     yield server
     server.stop()

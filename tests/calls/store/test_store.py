@@ -11,21 +11,16 @@ from pydantic import BaseModel, field_validator
 from beam_llmdag.calls.question import Question
 from beam_llmdag.calls.store.answers import Found
 from beam_llmdag.calls.store.ledger import read_totals
-from beam_llmdag.calls.store.sqlite import SqliteStore
+from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.errors import StoreError
 from beam_llmdag.model import Answer, Image, Message, Model
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.testing import ScriptedProvider
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "answers.sqlite"
-
-
-def run(path, provider, *questions, run_id=None, dimensions=()):
+def run(place, provider, *questions, run_id=None, dimensions=()):
     """The replies to questions asked at the same time by a caller of its own, as in a new run."""
-    store = SqliteStore(path)
+    store = open_store(place)
 
     async def asking():
         caller = make_caller({"scripted": provider}, store=store, run_id=run_id, dimensions=dimensions)
@@ -38,23 +33,23 @@ def run(path, provider, *questions, run_id=None, dimensions=()):
     return asyncio.run(asking())
 
 
-def calls_made(path, *questions):
+def calls_made(place, *questions):
     """How many calls a run over `questions`, one after the other, makes."""
     provider = ScriptedProvider([GOOD])
     for one in questions:
-        run(path, provider, one)
+        run(place, provider, one)
     return len(provider.requests)
 
 
-def test_a_stored_answer_costs_nothing_and_says_so(path):
+def test_a_stored_answer_costs_nothing_and_says_so(place):
     provider = ScriptedProvider([GOOD])
-    run(path, provider, question())
-    [reply] = run(path, provider, question())
+    run(place, provider, question())
+    [reply] = run(place, provider, question())
     assert (reply.data, reply.model, reply.attempts, reply.store_hit) == (GOOD, "scripted:a", [], True)
     assert len(provider.requests) == 1
 
 
-def test_a_stored_answer_is_validated_again_and_asked_again_where_it_no_longer_fits(path):
+def test_a_stored_answer_is_validated_again_and_asked_again_where_it_no_longer_fits(place):
     def label(allowed):
         class Label(BaseModel):
             label: Literal["a", "b"]
@@ -68,14 +63,14 @@ def test_a_stored_answer_is_validated_again_and_asked_again_where_it_no_longer_f
         return Output(Label)
 
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
-    run(path, provider, question(output=label("ab")))
-    [reply] = run(path, provider, question(output=label("b")))
+    run(place, provider, question(output=label("ab")))
+    [reply] = run(place, provider, question(output=label("b")))
     assert (reply.data, reply.store_hit) == ({"label": "b"}, False)
-    [again] = run(path, provider, question(output=label("b")))
+    [again] = run(place, provider, question(output=label("b")))
     assert (again.data, again.store_hit) == ({"label": "b"}, True)
 
 
-def test_a_validator_that_breaks_on_a_stored_answer_is_not_paid_for_again(path):
+def test_a_validator_that_breaks_on_a_stored_answer_is_not_paid_for_again(place):
     class Label(BaseModel):
         label: Literal["a", "b"]
 
@@ -85,8 +80,8 @@ def test_a_validator_that_breaks_on_a_stored_answer_is_not_paid_for_again(path):
             return {}[value]
 
     provider = ScriptedProvider([GOOD])
-    run(path, provider, question())
-    [reply] = run(path, provider, question(output=Output(Label)))
+    run(place, provider, question())
+    [reply] = run(place, provider, question(output=Output(Label)))
     assert reply.error.error_class == "user_function"
     assert len(provider.requests) == 1
 
@@ -101,16 +96,16 @@ def test_a_validator_that_breaks_on_a_stored_answer_is_not_paid_for_again(path):
     ],
     ids=["failed", "refused", "truncated", "invalid"],
 )
-def test_only_good_answers_are_served(path, bad):
+def test_only_good_answers_are_served(place, bad):
     model = Model("scripted:a", attempts=1)
     provider = ScriptedProvider([bad, GOOD])
-    [first] = run(path, provider, question(model=model))
-    [second] = run(path, provider, question(model=model))
+    [first] = run(place, provider, question(model=model))
+    [second] = run(place, provider, question(model=model))
     assert first.error is not None
     assert (second.data, second.store_hit) == (GOOD, False)
 
 
-def test_the_stored_answer_of_a_fallback_is_served_without_asking_the_first_model(path):
+def test_the_stored_answer_of_a_fallback_is_served_without_asking_the_first_model(place):
     def answer(request):
         if request.model.name == "a":
             raise failed("bad_request")
@@ -118,105 +113,105 @@ def test_the_stored_answer_of_a_fallback_is_served_without_asking_the_first_mode
 
     provider = ScriptedProvider(answer)
     asked = question(model=Model("scripted:a", fallbacks=["scripted:b"]))
-    run(path, provider, asked)
-    [reply] = run(path, provider, asked)
+    run(place, provider, asked)
+    [reply] = run(place, provider, asked)
     assert (reply.model, reply.store_hit) == ("scripted:b", True)
     assert [request.model.name for request in provider.requests] == ["a", "b"]
 
 
-def test_an_answer_that_was_asked_again_for_is_kept_under_the_first_question(path):
+def test_an_answer_that_was_asked_again_for_is_kept_under_the_first_question(place):
     provider = ScriptedProvider(["not json", GOOD])
-    run(path, provider, question())
-    [reply] = run(path, provider, question())
+    run(place, provider, question())
+    [reply] = run(place, provider, question())
     assert (reply.data, reply.store_hit) == (GOOD, True)
 
 
-def test_identical_questions_in_flight_are_asked_once(path):
+def test_identical_questions_in_flight_are_asked_once(place):
     provider = ScriptedProvider([GOOD], latency_seconds=0.01)
-    replies = run(path, provider, *[question()] * 200)
+    replies = run(place, provider, *[question()] * 200)
     assert [reply.data for reply in replies] == [GOOD] * 200
     assert [reply.store_hit for reply in replies].count(False) == 1
     assert len(provider.requests) == 1
 
 
-def test_identical_questions_of_two_dimensions_are_asked_once_where_the_temperature_is_0(path):
+def test_identical_questions_of_two_dimensions_are_asked_once_where_the_temperature_is_0(place):
     provider = ScriptedProvider([GOOD], latency_seconds=0.01)
     model = Model("scripted:a", temperature=0)
     asked = [question(dimension=name, model=model) for name in ("x", "y") * 20]
-    replies = run(path, provider, *asked, dimensions=("x", "y"))
+    replies = run(place, provider, *asked, dimensions=("x", "y"))
     assert [reply.data for reply in replies] == [GOOD] * 40
     assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize("temperature", [None, 0.7])
 @pytest.mark.parametrize("at_once", [True, False], ids=["at the same time", "one after the other"])
-def test_identical_questions_of_two_dimensions_have_an_answer_each(path, temperature, at_once):
+def test_identical_questions_of_two_dimensions_have_an_answer_each(place, temperature, at_once):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
     model = Model("scripted:a", temperature=temperature)
     asked = [question(dimension=name, model=model) for name in ("x", "y")]
 
     def answers():
         runs = [asked] if at_once else [[one] for one in asked]
-        replies = [reply for some in runs for reply in run(path, provider, *some, dimensions=("x", "y"))]
+        replies = [reply for some in runs for reply in run(place, provider, *some, dimensions=("x", "y"))]
         return [reply.data["label"] for reply in replies], [reply.store_hit for reply in replies]
 
     assert answers() == (["a", "b"], [False, False])
     assert answers() == (["a", "b"], [True, True])
 
 
-def test_dimensions_that_ask_the_same_find_their_answers_in_any_order(path):
+def test_dimensions_that_ask_the_same_find_their_answers_in_any_order(place):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
     asked = [question(dimension=name) for name in ("x", "y")]
-    first = run(path, provider, *asked, dimensions=("x", "y"))
-    again = run(path, provider, *reversed(asked), dimensions=("x", "y"))
+    first = run(place, provider, *asked, dimensions=("x", "y"))
+    again = run(place, provider, *reversed(asked), dimensions=("x", "y"))
     assert [reply.data for reply in reversed(again)] == [reply.data for reply in first]
     assert [reply.store_hit for reply in again] == [True, True]
 
 
-def test_a_renamed_dimension_finds_its_answers(path):
+def test_a_renamed_dimension_finds_its_answers(place):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
-    run(path, provider, question(dimension="old"), dimensions=("old",))
-    [reply] = run(path, provider, question(dimension="new"), dimensions=("new",))
+    run(place, provider, question(dimension="old"), dimensions=("old",))
+    [reply] = run(place, provider, question(dimension="new"), dimensions=("new",))
     assert (reply.data, reply.store_hit) == ({"label": "a"}, True)
 
 
-def test_an_answer_that_a_renamed_dimension_took_over_is_not_anothers_as_well(path):
+def test_an_answer_that_a_renamed_dimension_took_over_is_not_anothers_as_well(place):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}])
-    run(path, provider, question(dimension="old"), dimensions=("old",))
+    run(place, provider, question(dimension="old"), dimensions=("old",))
     asked = [question(dimension=name) for name in ("new", "twin")]
-    replies = [reply for one in asked for reply in run(path, provider, one, dimensions=("new", "twin"))]
+    replies = [reply for one in asked for reply in run(place, provider, one, dimensions=("new", "twin"))]
     assert [(reply.data["label"], reply.store_hit) for reply in replies] == [("a", True), ("b", False)]
 
 
-def test_samples_of_a_question_are_asked_and_found_each(path):
+def test_samples_of_a_question_are_asked_and_found_each(place):
     provider = ScriptedProvider([{"label": "a"}, {"label": "b"}, {"label": "a"}])
     asked = [question(sample=number) for number in range(3)]
-    assert [reply.store_hit for reply in run(path, provider, *asked)] == [False] * 3
-    again = run(path, provider, *asked)
+    assert [reply.store_hit for reply in run(place, provider, *asked)] == [False] * 3
+    again = run(place, provider, *asked)
     assert [(reply.data["label"], reply.store_hit) for reply in again] == [("a", True), ("b", True), ("a", True)]
 
 
-def test_identical_questions_share_a_failure_which_is_billed_once(path):
+def test_identical_questions_share_a_failure_which_is_billed_once(place):
     provider = ScriptedProvider([failed("refused", http_status=400), GOOD], latency_seconds=0.01)
-    replies = run(path, provider, *[question()] * 10)
+    replies = run(place, provider, *[question()] * 10)
     assert [reply.error.error_class for reply in replies] == ["refused"] * 10
     assert [classes(reply) for reply in replies] == [["refused"]] * 10
     assert [reply.attempts[0].sent for reply in replies] == [True] + [False] * 9
     assert len(provider.requests) == 1
 
 
-def test_a_question_with_more_patience_does_not_share_a_failure(path):
+def test_a_question_with_more_patience_does_not_share_a_failure(place):
     provider = ScriptedProvider([failed("overloaded"), GOOD], latency_seconds=0.01)
     hasty, patient = question(model=Model("scripted:a", attempts=1)), question(model=Model("scripted:a", attempts=4))
-    first, second = run(path, provider, hasty, patient)
+    first, second = run(place, provider, hasty, patient)
     assert first.error.error_class == "overloaded"
     assert second.data == GOOD
 
 
-def test_when_the_first_of_identical_questions_is_cancelled_another_asks(path):
+def test_when_the_first_of_identical_questions_is_cancelled_another_asks(place):
     async def asking():
         provider = ScriptedProvider([GOOD], latency_seconds=lambda request: 60 if len(provider.requests) == 1 else 0.01)
-        store = SqliteStore(path)
+        store = open_store(place)
         caller = make_caller({"scripted": provider}, store=store)
         tasks = [asyncio.create_task(caller.ask(question())) for _ in range(3)]
         await eventually(lambda: provider.in_flight == 1)
@@ -229,13 +224,13 @@ def test_when_the_first_of_identical_questions_is_cancelled_another_asks(path):
     assert asyncio.run(asking()) == (["CancelledError", GOOD, GOOD], 2)
 
 
-def test_the_ledger_has_every_attempt_also_the_cancelled_one(path):
+def test_the_ledger_has_every_attempt_also_the_cancelled_one(place):
     async def asking():
         latencies = iter([0, 0, 0, 60])
         provider = ScriptedProvider(
             ["not json", failed("overloaded", http_status=529), GOOD], latency_seconds=lambda _: next(latencies)
         )
-        store = SqliteStore(path)
+        store = open_store(place)
         caller = make_caller({"scripted": provider}, store=store)
         await caller.ask(question())
         task = asyncio.create_task(caller.ask(question("Other")))
@@ -245,14 +240,14 @@ def test_the_ledger_has_every_attempt_also_the_cancelled_one(path):
         await store.aclose()
 
     asyncio.run(asking())
-    [total] = read_totals(path)
+    [total] = read_totals(place)
     assert (total.calls, total.unpriced_calls, total.answers) == (4, 1, 1)
 
 
-def test_calls_that_were_not_sent_are_not_in_the_ledger(path):
+def test_calls_that_were_not_sent_are_not_in_the_ledger(place):
     provider = ScriptedProvider([failed("quota_exhausted", http_status=429)])
-    run(path, provider, *[question(str(n), model=Model("scripted:a", max_in_flight=1)) for n in range(5)])
-    assert [total.calls for total in read_totals(path)] == [1]
+    run(place, provider, *[question(str(n), model=Model("scripted:a", max_in_flight=1)) for n in range(5)])
+    assert [total.calls for total in read_totals(place)] == [1]
 
 
 def test_a_store_that_does_not_work_stops_the_question_before_a_call(tmp_path):
@@ -312,8 +307,8 @@ CHANGES: dict[str, tuple[Question, Question]] = {
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_what_can_change_the_answer_makes_it_miss(path, changed):
-    assert calls_made(path, *CHANGES[changed]) == 2
+def test_what_can_change_the_answer_makes_it_miss(place, changed):
+    assert calls_made(place, *CHANGES[changed]) == 2
 
 
 SAME: dict[str, tuple[Question, Question]] = {
@@ -339,15 +334,15 @@ SAME: dict[str, tuple[Question, Question]] = {
 
 
 @pytest.mark.parametrize("changed", SAME)
-def test_what_cannot_change_the_answer_does_not(path, changed):
-    assert calls_made(path, *SAME[changed]) == 1
+def test_what_cannot_change_the_answer_does_not(place, changed):
+    assert calls_made(place, *SAME[changed]) == 1
 
 
-def test_an_answer_that_the_same_run_paid_for_the_same_item_is_on_the_bill_when_it_is_found_again(path):
+def test_an_answer_that_the_same_run_paid_for_the_same_item_is_on_the_bill_when_it_is_found_again(place):
     """Case beam-05: a repeated bundle finds its answers in the store, and the first bill went with its rows."""
     replies = []
     for run_id, subject in (("one", "a"), ("one", "a"), ("one", "b"), ("two", "a")):
-        replies += run(path, ScriptedProvider([GOOD]), question(subject=subject), run_id=run_id)
+        replies += run(place, ScriptedProvider([GOOD]), question(subject=subject), run_id=run_id)
     first, repeated, other_item, other_run = replies
     assert [reply.store_hit for reply in replies] == [False, True, True, True]
     assert repeated.attempts == first.attempts
@@ -384,10 +379,10 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
     assert asyncio.run(asking()) == (2, 5)
 
 
-def test_a_stored_answer_of_null_is_served(path):
+def test_a_stored_answer_of_null_is_served(place):
     provider = ScriptedProvider(["null"])
     asked = question(output=Output({"anyOf": [{"type": "integer"}, {"type": "null"}]}))
-    replies = [reply for _ in range(2) for reply in run(path, provider, asked)]
+    replies = [reply for _ in range(2) for reply in run(place, provider, asked)]
     assert [(reply.error, reply.data, reply.store_hit) for reply in replies] == [
         (None, None, False),
         (None, None, True),

@@ -10,14 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from beam_llmdag.calls.store.ledger import LedgerTotal, clear_store, read_totals, why_asked
-from beam_llmdag.calls.store.place import DEFAULT_STORE
+from beam_llmdag.cli import store
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.records.files import read_items
 from beam_llmdag.records.files_of_records import OutputFormat
-from beam_llmdag.usage import TOKEN_KINDS
 from beam_llmdag.yaml.file_model import dag_file_schema
 from beam_llmdag.yaml.load import load_dag
 
@@ -56,17 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(verbs.add_parser("run", help="run a dag over files, in this process, and write what comes of it"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
     schema.set_defaults(verb=_schema)
-    store = verbs.add_parser("store", help="what an answer store holds and what it cost")
-    store.add_argument("path", nargs="?", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
-    store.add_argument(
-        "--why",
-        nargs=2,
-        metavar=("DIMENSION", "ITEM"),
-        help="what differs between the last call of a dimension about an item and the nearest answer; "
-        'the item is "" for a global',
-    )
-    store.add_argument("--clear", action="store_true", help="forget the answers; the ledger of what was paid stays")
-    store.set_defaults(verb=_store)
+    store.add_verbs(verbs.add_parser("store", help="what an answer store holds and what it cost, and moving it"))
     return parser
 
 
@@ -143,33 +131,3 @@ def _dag_of(path: str) -> Dag:
 def _schema(_: argparse.Namespace) -> int:
     print(json.dumps(dag_file_schema(), indent=2))
     return 0
-
-
-def _store(arguments: argparse.Namespace) -> int:
-    if arguments.clear:
-        print(f"{clear_store(arguments.path)} answers forgotten")
-    elif arguments.why is not None:
-        print(why_asked(arguments.path, *arguments.why))
-    else:
-        _show_totals(read_totals(arguments.path))
-    return 0
-
-
-def _show_totals(totals: Sequence[LedgerTotal]) -> None:
-    kinds = [kind.removesuffix("_tokens") for kind in TOKEN_KINDS]
-    columns = ["answers", "calls", "in_flight", "unpriced", *kinds]
-    print(_line("model", columns, "cost $"))
-    for total in totals:
-        counts = (total.answers, total.calls, total.in_flight, total.unpriced_calls, *total.usage.counts())
-        print(_line(total.model, [f"{count:,}" for count in counts], f"{total.cost_nano_usd / 1e9:.6f}"))
-    unknown = sum(total.in_flight + total.unpriced_calls for total in totals)
-    if unknown:
-        print(f"the cost is a lower bound: that of {unknown} calls is unknown (unpriced, in flight, or lost in a kill)")
-
-
-def _line(model: str, columns: Sequence[str], cost: str) -> str:
-    return f"{model:40} {' '.join(f'{column:>14}' for column in columns)} {cost:>12}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

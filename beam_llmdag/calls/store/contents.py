@@ -1,0 +1,85 @@
+"""What is in an answer store, call by call: for people, for copies, and for clearing up. `Contents` is the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from beam_llmdag.calls.store.place import is_on_a_server, sqlite_file
+from beam_llmdag.calls.store.rows import Line
+
+__all__ = ["Contents", "StoredCall", "WaitingCall", "open_contents"]
+
+
+class StoredCall(NamedTuple):
+    """A call that has ended.
+
+    Attributes:
+        number: unique; greater for what began later.
+        line: the values of `rows.COLUMNS`.
+        owner: the dimension that has taken the answer over; None for the one that asked.
+        ended_at: when, in UTC, as `2026-01-31T12:00:00.000Z`.
+    """
+
+    number: int
+    line: Line
+    owner: str | None
+    ended_at: str
+
+
+class WaitingCall(NamedTuple):
+    """A call that was sent and has not ended: it is on its way, or its process was killed."""
+
+    number: int
+    run_id: str
+    dimension: str
+    subject: str
+    model: str
+
+
+class Contents(AbstractContextManager["Contents"], Protocol):
+    """A store that is there, read and cleared up by one process; others may use it meanwhile.
+
+    Its methods raise `StoreError`, and nothing else.
+    """
+
+    def calls(self) -> Iterator[StoredCall]:
+        """All calls, those that began first first; one after the other, however many there are."""
+
+    def in_flight(self) -> list[WaitingCall]:
+        """The calls that have not ended."""
+
+    def add(self, calls: Iterable[StoredCall]) -> int:
+        """Enters calls of another store; returns how many were not there yet."""
+
+    def forget_answers(self) -> int:
+        """Forgets all answers, but not what was paid for them; returns how many there were."""
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Removes calls, with their answers and what was paid for them."""
+
+
+def open_contents(place: str | Path, *, make: bool = False) -> Contents:
+    """The contents of the store at a place, see `open_store`; to be used with `with`.
+
+    Args:
+        make: whether a file is made if there is none. On a server tables are made in any case.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: it is no store, or does not answer.
+        GraphError: there is no such kind of store.
+    """
+    if not is_on_a_server(place):
+        from beam_llmdag.calls.store.sqlite_contents import SqliteContents
+
+        return SqliteContents(sqlite_file(place).expanduser(), make=make)
+    if str(place).lower().startswith("postgres"):
+        from beam_llmdag.calls.store.postgres_contents import PostgresContents
+
+        return PostgresContents(str(place))
+    from beam_llmdag.calls.store.redis_contents import RedisContents
+
+    return RedisContents(str(place))
