@@ -1,6 +1,6 @@
 """Graphs of LLM analyses over batches of any size, on Apache Beam.
 
-Names that need Beam are loaded when they are first used, so that `import beam_llmdag` stays light.
+Names that need Beam or Arrow are loaded when they are first used, so that `import beam_llmdag` stays light.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from beam_llmdag.errors import (
 from beam_llmdag.graph.dimension import Dimension, Regroup
 from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.providers.prices import Price
-from beam_llmdag.records.files import read_items
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
 from beam_llmdag.run.missing import Missing
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from beam_llmdag.beam.io.results import WriteResults
     from beam_llmdag.beam.llm_dag import LLMDag, Results
     from beam_llmdag.beam.summarise import Summarise
+    from beam_llmdag.records.files import read_items
     from beam_llmdag.yaml.load import load_dag
 
 __all__ = [
@@ -82,6 +82,7 @@ _LAZY = {
     "WriteBigQueryResults": "beam_llmdag.beam.io.bigquery.write",
     "WriteResults": "beam_llmdag.beam.io.results",
     "load_dag": "beam_llmdag.yaml.load",
+    "read_items": "beam_llmdag.records.files",
 }
 
 

@@ -35,7 +35,10 @@ def main() -> None:
     """Measures, and prints a table in Markdown."""
     seconds: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ENGINES}
     troubles: dict[str, str] = {}
-    with serving(ServerSettings(latency_seconds=TASK.latency_seconds)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        serving(ServerSettings(latency_seconds=TASK.latency_seconds, log=f"{folder}/requests.jsonl")) as server,
+    ):
         for _ in range(TIMES):
             for engine in ENGINES:
                 measured = _measured(engine, server.url)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from beam_llmdag.errors import InputError
-from beam_llmdag.records.arrow import table_rows
 from beam_llmdag.records.frame import frame_rows
 from beam_llmdag.records.item import Item, given_id, item_and_origin, numbered
 from beam_llmdag.telling import listed, quoted
@@ -48,8 +46,9 @@ def items_from(source: Any, *, id_field: str = "id", content_field: str = "conte
 
 
 def frame_kind(source: Any) -> Literal["arrow", "polars", "pandas"] | None:
-    """Which kind of table `source` is; None if it is none. pandas and polars need not be installed to know it."""
-    if isinstance(source, (pa.Table, pa.RecordBatch)):
+    """Which kind of table `source` is; None if it is none. None of them needs to be installed to know it."""
+    arrow = sys.modules.get("pyarrow")  # who has a table of it has imported it
+    if arrow is not None and isinstance(source, (arrow.Table, arrow.RecordBatch)):
         return "arrow"
     if hasattr(source, "iter_rows") and hasattr(source, "to_arrow"):
         return "polars"
@@ -65,10 +64,10 @@ def records_of(source: Any, id_field: str) -> Iterable[Any]:
     if isinstance(source, (str, bytes, bytearray, Mapping, Item)):
         raise InputError(f"a single {type(source).__name__} is no list of items; pass [it] instead")
     kind = frame_kind(source)
-    if kind == "arrow":
-        return table_rows(source)
-    if kind == "polars":
-        return table_rows(source.to_arrow())
+    if kind in ("arrow", "polars"):
+        from beam_llmdag.records.arrow import table_rows  # Arrow is slow to import, and lists do without
+
+        return table_rows(source if kind == "arrow" else source.to_arrow())
     if kind == "pandas":
         return frame_rows(source, id_field)
     if not isinstance(source, Iterable):

@@ -10,36 +10,30 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from beam_llmdag.records.arrow_schemas import arrow_field
+from beam_llmdag.records.arrow_schemas import arrow_field, rows_schema
 from beam_llmdag.records.frame import named_index
 from beam_llmdag.records.in_memory import frame_kind
 from beam_llmdag.records.metadata import metadata_field
-from beam_llmdag.records.records import fitted
+from beam_llmdag.records.records import fitted, row_record
 from beam_llmdag.records.result import Result, Row
+from beam_llmdag.run.given import Given
 
-__all__ = ["Given", "pandas_frame", "polars_frame"]
+__all__ = ["arrow_table", "pandas_frame", "polars_frame"]
 
 # pandas' own integers and truth values have no place for a missing one
 _PANDAS_TYPES = {pa.int64(): "Int64", pa.bool_(): "boolean", pa.float64(): "float64"}
-
-
-class Given(NamedTuple):
-    """What a run was given.
-
-    Attributes:
-        frame: the data frame or table; None for anything else.
-        id_field, content_field: names of these fields.
-    """
-
-    frame: Any = None
-    id_field: str = "id"
-    content_field: str = "content"
 
 
 class _Column(NamedTuple):
     name: str
     type: pa.Field[Any]
     values: list[Any]
+
+
+def arrow_table(rows: Sequence[Row], schemas: Mapping[str, Any]) -> pa.Table:
+    """See `Report.to_arrow`; for the arguments `pandas_frame`."""
+    schema = rows_schema(schemas, metadata_field(row.item.metadata for row in rows))
+    return pa.Table.from_pylist([row_record(row, schema) for row in rows], schema=schema)
 
 
 def pandas_frame(given: Given, rows: Sequence[Row], schemas: Mapping[str, Any]) -> Any:

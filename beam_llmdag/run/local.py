@@ -28,7 +28,7 @@ from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.run.collected import Collected
 from beam_llmdag.run.engine import Engine, Sink
 from beam_llmdag.run.feed import Feed, Outbox
-from beam_llmdag.run.frames import Given
+from beam_llmdag.run.given import Given
 from beam_llmdag.run.options import RunOptions, call_options, check_settings
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.report import Report

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from beam_llmdag.graph.graph import Graph
-from beam_llmdag.records.arrow_schemas import rows_schema
-from beam_llmdag.records.files_of_records import OutputFormat, check_output_format, ordered_lines, parquet_file
-from beam_llmdag.records.metadata import metadata_field
-from beam_llmdag.records.records import row_record
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.records.summary import Summary
-from beam_llmdag.run.frames import Given, pandas_frame, polars_frame
-from beam_llmdag.run.run_outputs import RunOutput, outputs_of
+from beam_llmdag.run.given import Given
 from beam_llmdag.run.table import summary_table
+
+if TYPE_CHECKING:  # Arrow takes a third of the time to import this library, and small runs do without
+    import pyarrow as pa
+
+    from beam_llmdag.records.files_of_records import OutputFormat
 
 __all__ = ["Report"]
 
@@ -114,6 +112,8 @@ class Report:
         Raises:
             ImportError: pandas is not installed.
         """
+        from beam_llmdag.run.frames import pandas_frame
+
         return pandas_frame(self._given if regroup is None else Given(), self._rows(regroup), self._schemas(regroup))
 
     def to_polars(self, regroup: str | None = None) -> Any:
@@ -125,6 +125,8 @@ class Report:
         Raises:
             ImportError: polars is not installed.
         """
+        from beam_llmdag.run.frames import polars_frame
+
         return polars_frame(self._given if regroup is None else Given(), self._rows(regroup), self._schemas(regroup))
 
     def to_arrow(self, regroup: str | None = None) -> pa.Table:
@@ -135,9 +137,9 @@ class Report:
         Args:
             regroup: the new items of this regroup instead.
         """
-        rows = self._rows(regroup)
-        schema = rows_schema(self._schemas(regroup), metadata_field(row.item.metadata for row in rows))
-        return pa.Table.from_pylist([row_record(row, schema) for row in rows], schema=schema)
+        from beam_llmdag.run.frames import arrow_table
+
+        return arrow_table(self._rows(regroup), self._schemas(regroup))
 
     def write(
         self, folder: str | os.PathLike[str], *, file_format: OutputFormat = "parquet", timings: bool = False
@@ -158,17 +160,9 @@ class Report:
             InputError: another format.
             OSError: a file cannot be written.
         """
-        check_output_format(file_format)
-        return [
-            _written(Path(folder) / f"{output.name}.{file_format}", output, self._made(output))
-            for output in outputs_of(self._graph, typed_rows=True, timings=timings)
-        ]
+        from beam_llmdag.run.written import write_report
 
-    def _made(self, output: RunOutput) -> list[Any]:
-        if output.source == "regrouped":
-            return self._rows(output.step)
-        made: list[Any] = getattr(self, output.source)
-        return [result for result in made if result.dimension == output.step] if output.source == "globals" else made
+        return write_report(self, self._graph, Path(folder), file_format, timings=timings)
 
     def _rows(self, regroup: str | None) -> list[Row]:
         return self.items if regroup is None else self.regrouped[regroup]
@@ -186,16 +180,3 @@ class Report:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
-
-
-def _written(path: Path, output: RunOutput, made: Iterable[Any]) -> Path:
-    records = map(output.record, made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")  # who is stopped here leaves no half of a file
-    if path.suffix == ".parquet":
-        unfinished.write_bytes(parquet_file(records, output.schema, typed_metadata=output.has_metadata))
-    else:
-        lines = ordered_lines(records, output.schema)
-        unfinished.write_bytes("".join(f"{line}\n" for line in lines).encode())
-    unfinished.replace(path)
-    return path
