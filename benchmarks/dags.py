@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import genai_prices  # noqa: F401 - all imports before the clock starts
-
-import beam_llmdag.providers.anthropic  # noqa: F401
 from beam_llmdag import Dag, Item, Model, Price
 from beam_llmdag.model import Answer, Request, WireSchema
 from beam_llmdag.usage import Usage

@@ -13,6 +13,7 @@ __all__ = ["ENGINE_NAMES", "markdown_table", "markdown_targets", "row_name", "sh
 ENGINE_NAMES = {
     "llmdag": "beam-llmdag",
     "llmdag_local": "beam-llmdag, local",
+    "llmdag_script": "beam-llmdag, dag.run",
     "in_process_loop": "bare loop",
     "anthropic_aiohttp": "bare SDK, aiohttp",
     "anthropic_sdk": "bare SDK",

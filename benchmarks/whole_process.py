@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 ENGINES = (
     "anthropic_sdk",
-    "llmdag_local",
+    "llmdag_script",
     "langchain_abatch",
     "async_batch_llm_prompts",
     "ondine_pipeline",

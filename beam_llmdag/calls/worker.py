@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
-from beam_llmdag.calls.collector import SparedCollector
+from beam_llmdag.calls.collector import SparedCollector, uncollected
 from beam_llmdag.calls.limits import Limits
 from beam_llmdag.calls.limits.budget import ProcessBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
@@ -133,10 +133,11 @@ class _Run:
 
 def _import_providers(declared: Declared) -> None:
     """Imports what the models need on the thread of who enters: an SDK takes a second, in which no call would go on."""
-    for name in {model.provider for model in declared.models}:
-        # whatever is wrong is told for the calls of that model
-        with contextlib.suppress(Exception):
-            find_provider(name, declared.providers)
+    with uncollected():
+        for name in {model.provider for model in declared.models}:
+            # whatever is wrong is told for the calls of that model
+            with contextlib.suppress(Exception):
+                find_provider(name, declared.providers)
 
 
 async def _close(caller: Caller, store: AnswerStore | None) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 
 import apache_beam as beam
+import genai_prices  # noqa: F401 - all imports before the clock starts
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
+import beam_llmdag.providers.anthropic  # noqa: F401
 from beam_llmdag import Item, LLMDag
 from beam_llmdag.records.result import Row
 from benchmarks.dags import Canned, make_dag

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import genai_prices  # noqa: F401 - all imports before the clock starts
+
+import beam_llmdag.providers.anthropic  # noqa: F401
 from beam_llmdag import Item
 from beam_llmdag.records.result import Row
 from benchmarks.dags import Canned, make_dag

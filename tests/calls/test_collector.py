@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from beam_llmdag.calls.collector import SparedCollector
+from beam_llmdag.calls.collector import SparedCollector, uncollected
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +42,15 @@ def test_what_the_user_sets_meanwhile_stays():
     gc.set_threshold(2000, 10, 10)
     collector.restore()
     assert gc.get_threshold() == (2000, 10, 10)
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_imports_are_made_without_it_and_then_it_is_as_before(was_on):
+    if not was_on:
+        gc.disable()
+    try:
+        with uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()
