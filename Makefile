@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean servers
+.PHONY: demo estimate-demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean servers
 
 install: $(STAMP)
 
@@ -22,6 +22,10 @@ demo: $(STAMP)
 	@$(BIN)/llmdag fetch-model > /dev/null
 	@$(BIN)/python -m pipelines.review_analysis --input examples/reviews_20.jsonl --output output/demo \
 	    --model local --summary output/demo/summary.json --show 3
+
+# How near `dag.estimate` comes to the bill of the run, from samples of 10 to 100 of 1,000 reviews.
+estimate-demo: $(STAMP)
+	@$(BIN)/python -m benchmarks.estimates
 
 # Both pipelines on a Flink cluster of this machine; Beam downloads its job server, or FLINK_JOB_SERVER_JAR=path names it.
 flink-demo: $(STAMP)

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Unpack
 
 from beam_llmdag.graph.graph import Graph
+from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
 from beam_llmdag.run.options import RunOptions
 from beam_llmdag.run.report import Report
+from beam_llmdag.run.sampled_run import estimated
 
 __all__ = ["Dag"]
 
@@ -84,6 +86,28 @@ class Dag(Graph):
     def astream(self, items: Any, **options: Unpack[RunOptions]) -> AsyncIterator[Streamed]:
         """`stream` for a program whose event loop runs; `items` may be an asynchronous iterator."""
         return LocalRun(self, options).astream(items)
+
+    def estimate(self, items: Any, *, sample: int = 20, seed: int = 0, **options: Unpack[RunOptions]) -> Estimate:
+        """What a run over `items` will cost: some of them, drawn by chance, are analysed for real, the rest is counted.
+
+        The answers of the sample are kept in the store, so that the run itself does not pay for them again. What is
+        asked again, falls back, is skipped or was in the store before counts as it does in the sample; items that ask
+        what another asks cost nothing, where answers are kept.
+
+        Args:
+            items: as for `run`; all of them are looked at, and their first prompts built.
+            sample: how many of them are analysed. With 0 nothing is asked: then only the prompts that need no answer
+                are known, and the rest lies within bounds, which the estimate says.
+            seed: of the draw.
+            options: see `RunOptions`.
+
+        Returns:
+            An `Estimate`; its text is a table by dimension and model, with dollars, their 95 % interval, and the time.
+
+        Raises:
+            As `run`.
+        """
+        return estimated(self, items, sample=sample, seed=seed, options=options)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "last_report"}

@@ -156,3 +156,16 @@ def test_a_run_that_was_paid_for_is_written_again_for_nothing(
     rows = [json.loads((tmp_path / name / "items.jsonl").read_text()) for name in ("first", "second")]
     assert [row["mood"]["store_hit"] for row in rows] == [False, True]
     assert [row["mood"]["data"] for row in rows] == ["fine", "fine"]
+
+
+def test_estimate_says_what_a_run_over_files_will_cost(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"id": "{n}", "content": "text {n}"}}\n' for n in range(30)))
+    files_of = ["--input", str(tmp_path / "in.jsonl"), "--store", str(tmp_path / "answers.sqlite")]
+    assert main(["estimate", f"{module}:dag", *files_of, "--sample", "10"]) == 0
+    told = capsys.readouterr().out
+    assert "10 of 30 items were analysed for it" in told
+    assert "total" in told
+    assert main(["estimate", f"{module}:dag", *files_of, "--sample", "0"]) == 0
+    assert "nothing was asked" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -16,6 +16,8 @@ from beam_llmdag.errors import LLMDagError
 from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.records.files import read_items
 from beam_llmdag.records.files_of_records import OutputFormat
+from beam_llmdag.records.item import Item
+from beam_llmdag.records.result import Failure
 from beam_llmdag.yaml.file_model import dag_file_schema
 from beam_llmdag.yaml.load import load_dag
 
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--as", dest="picture", choices=_PICTURES, default="text", help="default: %(default)s")
     show.set_defaults(verb=_show)
     _add_run(verbs.add_parser("run", help="run a dag over files, in this process, and write what comes of it"))
+    _add_estimate(verbs.add_parser("estimate", help="say what a run over files will cost, from a sample of them"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
     schema.set_defaults(verb=_schema)
     store.add_verbs(verbs.add_parser("store", help="what an answer store holds and what it cost, and moving it"))
@@ -59,33 +62,50 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("dag", help="where it is: module:name, or a YAML file")
-    run.add_argument("--input", required=True, metavar="FILES", help="path, folder or pattern of files on this machine")
+    _add_input(run)
     run.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="for the results")
     run.add_argument("--format", choices=get_args(OutputFormat), default="parquet", help="default: %(default)s")
-    run.add_argument("--id-field", default="id", help="field with the id of a record; default: %(default)s")
-    run.add_argument("--content-field", default="content", help="field with what is analysed; default: %(default)s")
-    run.add_argument("--encoding", help="of JSON and CSV files; default: UTF-8")
-    run.add_argument("--store", metavar="FILE", help="keep paid answers there, `off` for nowhere; default: as dag.run")
     run.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
-    run.add_argument("--budget-usd", type=float, metavar="DOLLARS", help="ask no more when so much is spent")
     run.add_argument("--strict", action="store_true", help="stop at the first failure")
     run.add_argument("--keep-prompts", action="store_true", help="keep what was asked with every attempt")
     run.add_argument("--timings", action="store_true", help="say in the costs how long each call took and waited")
     run.set_defaults(verb=_run)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    dag = _dag_at(arguments.dag)
-    items = read_items(
+def _add_estimate(estimate: argparse.ArgumentParser) -> None:
+    _add_input(estimate)
+    estimate.add_argument("--sample", type=int, default=20, help="items to analyse for it; default: %(default)s")
+    estimate.add_argument("--seed", type=int, default=0, help="of the draw; default: %(default)s")
+    estimate.set_defaults(verb=_estimate)
+
+
+def _add_input(verb: argparse.ArgumentParser) -> None:
+    """What says what is run over what, and with which store and money."""
+    verb.add_argument("dag", help="where it is: module:name, or a YAML file")
+    verb.add_argument(
+        "--input", required=True, metavar="FILES", help="path, folder or pattern of files on this machine"
+    )
+    verb.add_argument("--id-field", default="id", help="field with the id of a record; default: %(default)s")
+    verb.add_argument("--content-field", default="content", help="field with what is analysed; default: %(default)s")
+    verb.add_argument("--encoding", help="of JSON and CSV files; default: UTF-8")
+    store_help = "place of paid answers: path, postgresql://… or redis://…; `off` for none; default: as dag.run"
+    verb.add_argument("--store", metavar="PLACE", help=store_help)
+    verb.add_argument("--budget-usd", type=float, metavar="DOLLARS", help="ask no more when so much is spent")
+
+
+def _items(arguments: argparse.Namespace, *, strict: bool = False) -> Iterator[Item | Failure]:
+    return read_items(
         arguments.input,
         id_field=arguments.id_field,
         content_field=arguments.content_field,
         encoding=arguments.encoding,
-        strict=arguments.strict,
+        strict=strict,
     )
-    report = dag.run(
-        items,
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    report = _dag_at(arguments.dag).run(
+        _items(arguments, strict=arguments.strict),
         store=False if arguments.store == "off" else arguments.store,
         run_id=arguments.run_id,
         budget_usd=arguments.budget_usd,
@@ -95,6 +115,18 @@ def _run(arguments: argparse.Namespace) -> int:
     written = report.write(arguments.output, file_format=arguments.format, timings=arguments.timings)
     print(report)
     print(f"written: {', '.join(map(str, written))}")
+    return 0
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    estimate = _dag_at(arguments.dag).estimate(
+        _items(arguments),
+        sample=arguments.sample,
+        seed=arguments.seed,
+        store=False if arguments.store == "off" else arguments.store,
+        budget_usd=arguments.budget_usd,
+    )
+    print(estimate)
     return 0
 
 

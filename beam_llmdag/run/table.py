@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["summary_table"]
+__all__ = ["aligned", "summary_table"]
 
 _HEAD = ("", "items", "calls", "skipped", "failed", "tokens in", "tokens out", "cost $")
 
@@ -14,7 +14,7 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     """The table of what `Summary.to_json` says."""
     dimensions = [_cells(name, total) for name, total in summary["by_dimension"].items()]
     models = [_cells(name, total) for name, total in summary["by_model"].items()]
-    lines = _aligned([_HEAD, *dimensions, *models, _cells("total", summary)])
+    lines = aligned([_HEAD, *dimensions, *models, _cells("total", summary)])
     rule = "─" * max(map(len, lines))
     ended = 1 + len(dimensions)
     table = [lines[0], rule, *lines[1:ended], rule, *lines[ended:-1], *([rule] if models else []), lines[-1]]
@@ -36,11 +36,12 @@ def _cells(name: str, total: Mapping[str, Any]) -> tuple[str, ...]:
     return (name, *(f"{count:,}" for count in counts), f"{bound}{total['cost_usd']:.6f}")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Rows of cells as lines of text, the first `left` columns to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
+            cell.ljust(width) if index < left else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows

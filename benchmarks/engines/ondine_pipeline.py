@@ -1,6 +1,6 @@
 """ondine: a pipeline over a data frame, its calls through LiteLLM. For graphs of one step.
 
-With structured output it asks Anthropic for tool calls, which the server here does not make: so its own JSON parser reads
+With structured output it asks Anthropic for tool calls, which the server here does not make: its own JSON parser reads
 the answers.
 """
 
