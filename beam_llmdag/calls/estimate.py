@@ -10,11 +10,12 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["Estimates"]
 
-_FIRST_OUTPUT_TOKENS = 256.0  # a guess: of an answer whose limit is not known either, before the length of one is known
+_UNKNOWN_OUTPUT_TOKENS = 256  # a guess: of an answer whose limit nobody knows, before the length of one is known
+_LONGER = 2  # than the longest answer so far is no answer whose limit nobody knows; a guess
 
 
 class Estimates:
-    """Learns from the answers how long they are.
+    """What calls may cost at most. Learns from the answers how long they are, where no limit is known.
 
     Args:
         prices: what calls cost.
@@ -24,28 +25,23 @@ class Estimates:
     def __init__(self, prices: PriceTable, clock: Clock) -> None:
         self._prices = prices
         self._clock = clock
-        self._answers = 0
-        self._output_tokens = 0
+        self._longest: dict[str, int] = {}
 
-    def nano_usd(self, request: Request) -> int:
+    def nano_usd(self, request: Request, most_output_tokens: int | None) -> int:
         """Nano-dollars that a call may cost; 0 if its model has no price.
 
-        The prompt is counted by its length. Written are as many tokens as may be, and as the answers so far had on
-        average once there is one: a limit is often far above what is needed, and would hold calls back for nothing.
-        """
-        most = request.model.max_tokens
-        if self._answers:
-            mean = self._output_tokens / self._answers
-            output_tokens = mean if most is None else min(most, mean)
-        else:
-            output_tokens = most or _FIRST_OUTPUT_TOKENS
-        usage = Usage(
-            input_tokens=estimated_tokens(request.messages, request.system), output_tokens=round(output_tokens)
-        )
-        return self._prices.cost(request.model.spec, usage, at=self._clock.now()) or 0
+        The prompt is counted by its length, and as many tokens are written as may be. Where nobody knows how many that
+        are, it is twice as many as in the model's longest answer so far.
 
-    def learn(self, usage: Usage | None) -> None:
-        """An answer has come; None if nobody knows how long it is."""
+        Args:
+            most_output_tokens: limit of the answer's length; None if the vendor decides.
+        """
+        spec = request.model.spec
+        output_tokens = most_output_tokens or _LONGER * self._longest.get(spec, _UNKNOWN_OUTPUT_TOKENS // _LONGER)
+        usage = Usage(input_tokens=estimated_tokens(request.messages, request.system), output_tokens=output_tokens)
+        return self._prices.cost(spec, usage, at=self._clock.now()) or 0
+
+    def learn(self, spec: str, usage: Usage | None) -> None:
+        """An answer of a model has come; None if nobody knows how long it is."""
         if usage is not None:
-            self._answers += 1
-            self._output_tokens += usage.output_tokens
+            self._longest[spec] = max(self._longest.get(spec, 1), usage.output_tokens)

@@ -104,7 +104,7 @@ class DirectLane:
         """See `Lane`."""
         return _DirectPermit(self, request, target)
 
-    async def admit(self, request: Request) -> tuple[Outcome | None, int]:
+    async def admit(self, request: Request, provider: Provider) -> tuple[Outcome | None, int]:
         """What stands for a call if it is not to be made; else None, and `forget` or `learn` must follow.
 
         Returns:
@@ -112,7 +112,8 @@ class DirectLane:
         """
         spec, budget, reserved = request.model.spec, self._budget, 0
         if budget is not None:
-            taken = await budget.reserve(partial(self._estimates.nano_usd, request))
+            most = request.model.max_tokens or getattr(provider, "default_max_tokens", None)
+            taken = await budget.reserve(partial(self._estimates.nano_usd, request, most))
             if isinstance(taken, CallError):
                 return Outcome(unsent(spec, taken), error=taken), 0
             reserved = taken
@@ -139,7 +140,7 @@ class DirectLane:
         is_back = self.breaker.learn(request.model, said if isinstance(said, CallError) else None, sent_at)
         self._settle(reserved, attempt.cost_nano_usd)
         if isinstance(said, Answer):
-            self._estimates.learn(attempt.usage)
+            self._estimates.learn(request.model.spec, attempt.usage)
         return is_back
 
     def _settle(self, reserved: int, cost: int | None) -> None:
@@ -192,7 +193,7 @@ class _DirectPermit:
             self.refusal = Outcome(unsent(request.model.spec, never), error=never)
             return self
         try:
-            self.refusal, self._reserved = await lane.admit(request)
+            self.refusal, self._reserved = await lane.admit(request, self._target.provider)
         except BaseException:
             gate.leave()
             raise

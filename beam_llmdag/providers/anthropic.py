@@ -29,8 +29,6 @@ __all__ = ["AnthropicProvider", "request_body"]
 _PATH = "/v1/messages"
 _ADDED = (_PATH, "/v1")
 
-_DEFAULT_MAX_TOKENS = 4096  # the API insists on a number
-
 
 class _Client(WholeBodies, anthropic.DefaultAioHttpClient):
     """The SDK's own client over aiohttp, with whole bodies."""
@@ -46,6 +44,7 @@ class AnthropicProvider(HttpProvider):
     """
 
     dialect = ANTHROPIC
+    default_max_tokens = 4096  # the API insists on a number
 
     def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
         access = Access(
@@ -132,7 +131,7 @@ def request_body(request: Request) -> dict[str, Any]:
     model = request.model
     body = given(
         model=model.name,
-        max_tokens=model.max_tokens or _DEFAULT_MAX_TOKENS,
+        max_tokens=model.max_tokens or AnthropicProvider.default_max_tokens,
         system=request.system,
         messages=[{"role": message.role, "content": _content(message)} for message in request.messages],
         temperature=model.temperature,

@@ -36,6 +36,8 @@ class Provider(Protocol):
 
     Attributes:
         default_in_flight: calls in flight per process that suit the API when the user sets no limit.
+
+    One that asks for no more than so many output tokens where the user sets no limit says so in `default_max_tokens`.
     """
 
     default_in_flight: int

@@ -20,7 +20,6 @@ from beam_llmdag.providers.openai import OpenAIChatProvider
 __all__ = ["LocalProvider"]
 
 _CONTEXT_TOKENS = 2048  # prompt and answer
-_DEFAULT_MAX_TOKENS = 1024  # a small model that does not find an end should not fill its context
 _DEFAULT_TEMPERATURE = 0.0
 _SEED = 1
 
@@ -41,6 +40,7 @@ class LocalProvider:
     # Requests computed together are rounded otherwise: of 80 prompts in another order, 5 had another answer with 4 at
     # once, none with 1. On 2 cores it costs a third: 1.9 requests/s instead of 3.0.
     default_in_flight = 1
+    default_max_tokens = 1024  # a small model that does not find an end should not fill its context
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -95,7 +95,7 @@ def _with_defaults(request: Request) -> Request:
     given = request.model
     model = replace(
         given,
-        max_tokens=given.max_tokens or _DEFAULT_MAX_TOKENS,
+        max_tokens=given.max_tokens or LocalProvider.default_max_tokens,
         temperature=_DEFAULT_TEMPERATURE if given.temperature is None else given.temperature,
         extra_body={"seed": _SEED + request.sample, **given.extra_body},
     )

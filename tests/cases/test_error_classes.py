@@ -465,7 +465,7 @@ def test_calls_of_unknown_cost_are_charged_to_the_budget_by_an_estimate(simulato
     report = run(asked, 20, budget_usd=0.00004)
     sent = [cost.attempt for cost in report.costs if cost.attempt.sent]
     assert [attempt.cost_nano_usd for attempt in sent] == [None] * len(sent)
-    assert 3 <= len(simulator.requests) <= 4
+    assert len(simulator.requests) == 2  # a third may cost more than is left: 6 tokens written, and the prompt
     assert {f.error_class for f in report.failures if f.error_class != "timeout"} == {"over_budget"}
 
 

@@ -41,8 +41,9 @@ class _Waiting:
 class ProcessBudget:
     """`Budget` of the calls of a run in one process. Belongs to one event loop.
 
-    A call goes out while there is money that is neither spent nor set aside: so the last one may go beyond the budget.
-    Where all that is left is set aside it waits for calls in flight, which may turn out to cost less.
+    A call goes out while what it may cost is neither spent nor set aside: so nothing goes beyond the budget that costs
+    no more than was set aside for it. Else it waits for calls in flight, which may turn out to cost less; where there
+    are none, it is not made.
 
     Args:
         usd: dollars.
@@ -84,7 +85,14 @@ class ProcessBudget:
         """Sets so much aside; an error if all is spent, None if that depends on the calls in flight."""
         if self._left <= 0:
             return CallError("over_budget", f"the budget of ${self._usd:g} of this process is spent", sent=False)
-        if self._reserved >= self._left:
+        if self._reserved + nano_usd <= self._left:
+            self._reserved += nano_usd
+            return nano_usd
+        if self._reserved > 0:
             return None
-        self._reserved += nano_usd
-        return nano_usd
+        return CallError(
+            "over_budget",
+            f"${self._left / _NANO:.6f} of the budget of ${self._usd:g} of this process is left, and a call may cost "
+            f"${nano_usd / _NANO:.6f}: raise budget_usd, or lower max_tokens",
+            sent=False,
+        )

@@ -43,6 +43,7 @@ class HttpProvider(ABC):
     """
 
     default_in_flight: int = 64
+    default_max_tokens: ClassVar[int | None] = None
     dialect: ClassVar[VendorDialect]
     model_field: ClassVar[str] = "model"
     id_field: ClassVar[str] = "id"

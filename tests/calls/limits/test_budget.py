@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 from helpers.calls import classes, eventually, make_caller, question
 
 from beam_llmdag import CallError, Dag, GraphError, Model, Price, Report, Usage
 from beam_llmdag.calls.limits.budget import ProcessBudget
-from beam_llmdag.model import Answer
+from beam_llmdag.model import Answer, Request
 from beam_llmdag.testing import ScriptedProvider
 
 MILLION = Usage(input_tokens=1_000_000)
@@ -78,6 +79,50 @@ def test_calls_in_flight_do_not_go_beyond_a_budget(answer: Answer | CallError) -
     report, calls = run_with_answers(answer, items=100, budget_usd=30.0, max_tokens=10)
     assert calls == 30
     assert sum(failure.error_class == "over_budget" for failure in report.failures) == 70
+
+
+@pytest.mark.parametrize("in_flight", [20, 100, 1000])
+@pytest.mark.parametrize("limit", [200, None], ids=["max_tokens", "no limit"])
+def test_no_bill_is_above_its_budget_however_many_calls_are_in_flight(in_flight: int, limit: int | None) -> None:
+    """Answers are as long as they may be, or as a hundredth of that."""
+    bill = 0
+
+    def answer(request: Request) -> Answer:
+        nonlocal bill
+        written = random.Random(str(request.messages)).randint(2, 200)
+        bill += 10 + 5 * written
+        return Answer(text="fine", usage=Usage(input_tokens=10, output_tokens=written))
+
+    provider = ScriptedProvider(answer, latency_seconds=0.01)
+    model = Model("scripted:any", max_in_flight=in_flight, max_tokens=limit)
+    dag = Dag("paid", model=model, providers={"scripted": provider}, prices={"scripted:any": Price(input=1, output=5)})
+    dag.dimension(lambda item: f"What do you say of {item.content}?", name="said")
+    report = dag.run([str(number) for number in range(2000)], store=False, budget_usd=0.3)
+    assert 0.95 * 300_000 < bill <= 300_000  # micro-dollars
+    assert {failure.error_class for failure in report.failures} == {"over_budget"}
+
+
+def test_a_call_that_may_cost_more_than_is_left_is_not_made_and_says_what_to_do() -> None:
+    report, calls = run_with_answers(Answer(text="fine", usage=Usage(output_tokens=10)), 3, 99.0, max_tokens=1_000)
+    assert calls == 0
+    assert report.failures[0].message.endswith(
+        "$99.000000 of the budget of $99 of this process is left, and a call may cost $100.000000: "
+        "raise budget_usd, or lower max_tokens"
+    )
+
+
+def test_the_limit_that_a_provider_sets_by_itself_is_what_a_call_may_cost() -> None:
+    provider = ScriptedProvider([Answer(text="fine", usage=Usage(output_tokens=10))])
+    provider.default_max_tokens = 1_000  # type: ignore[attr-defined]
+    dag = Dag(
+        "paid",
+        model="scripted:any",
+        providers={"scripted": provider},
+        prices={"scripted:any": Price(input=0, output=1_000)},
+    )
+    dag.dimension(lambda item: item.content, name="said")
+    assert dag.run(["x"], store=False, budget_usd=0.9).failures[0].error_class == "over_budget"
+    assert dag.run(["x"], store=False, budget_usd=1.1).failures == []
 
 
 def test_calls_wait_while_all_money_is_set_aside_for_those_that_turn_out_to_cost_less() -> None:
