@@ -88,7 +88,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         strict: fail the pipeline on the first failure instead of delivering everything else.
         store: place of the answer store, a path or `sqlite:path`; False for none, True for the default place. By
             default on for local runners (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
-        budget_usd: dollars that the calls of one worker process may cost; what comes after that fails as `over_budget`.
+        budget_usd: dollars that the calls of the run may cost, where its workers share an answer store, else those of
+            each worker process; what comes after that fails as `over_budget`.
             Every model named in the dag must have a price.
         retry: when to try a failed call again.
         most_in_flight: items on their way per DoFn instance. Calls have limits of their own, see `Model`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from beam_llmdag.calls.store.keys import AnswerKey, answer_key, own_key
 from beam_llmdag.calls.store.line import Line
 from beam_llmdag.calls.watch import NO_WATCH, Watch
 from beam_llmdag.clock import Clock
-from beam_llmdag.errors import CallError
+from beam_llmdag.errors import CallError, StoreError
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import PriceTable
@@ -86,6 +87,7 @@ class Caller:
             clock=clock,
         )
         self._ladder = Ladder(lane=lane, retry=retry, clock=clock, rng=rng, watch=watch)
+        self._budget = budget
         self.watch = watch
         self._store = store
         self._run_id = run_id
@@ -121,6 +123,9 @@ class Caller:
         """Waits until all questions have ended (who closes has cancelled them), and closes all clients."""
         await self._idle.wait()
         await self._ladder.recorded()
+        if self._budget is not None:
+            with suppress(StoreError):  # what it has not spent is not given back then
+                await self._budget.aclose()
         await self._clients.aclose()
 
     async def _ask_once(self, question: Question, calls: Sequence[Call], store: AnswerStore) -> Reply:

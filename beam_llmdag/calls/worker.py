@@ -13,7 +13,8 @@ from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.collector import SparedCollector, uncollected
 from beam_llmdag.calls.limits import Limits
-from beam_llmdag.calls.limits.budget import ProcessBudget
+from beam_llmdag.calls.limits.budget import Budget, ProcessBudget
+from beam_llmdag.calls.limits.run_budget import RunBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
@@ -57,11 +58,12 @@ class Worker:
             if run is None:
                 if not self._runs:
                     self._collector.spare()
+                store = None if options.store is None else self._store(options.store)
                 caller = Caller(
                     providers=declared.providers,
                     prices=declared.prices,
-                    budget=None if options.budget_usd is None else ProcessBudget(options.budget_usd),
-                    store=None if options.store is None else self._store(options.store),
+                    budget=_budget(options, store),
+                    store=store,
                     limits=self._limits,
                     retry=options.retry,
                     clock=options.clock,
@@ -138,6 +140,15 @@ def _import_providers(declared: Declared) -> None:
             # whatever is wrong is told for the calls of that model
             with contextlib.suppress(Exception):
                 find_provider(name, declared.providers)
+
+
+def _budget(options: CallOptions, store: AnswerStore | None) -> Budget | None:
+    """Where processes share a store, the budget is of all of them; else each has one."""
+    if options.budget_usd is None:
+        return None
+    if store is None:
+        return ProcessBudget(options.budget_usd)
+    return RunBudget(options.budget_usd, options.run_id, store.draw)
 
 
 async def _close(caller: Caller, store: AnswerStore | None) -> None:

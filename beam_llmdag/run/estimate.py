@@ -109,7 +109,7 @@ class Estimate:
                 f"${self.paid_nano_usd / _NANO:.6f}; still to pay: ${self.to_pay_usd:.6f} (${low:.6f} to ${high:.6f})"
             )
         if any(line.basis == "bound" for line in self.lines):
-            yield "nothing was asked: the cost is a guess, and its ends are bounds; sample=20 measures it"
+            yield "nothing was asked: all is a guess (~), and the ends of the cost are bounds; sample=20 measures it"
         if any(line.basis == "scaled" for line in self.lines):
             yield "what depends on all rows is scaled from the sample, roughly (~)"
         if not self.is_complete:
@@ -299,7 +299,7 @@ def _in_flight(graph: Graph, spec: str, model: Model | None) -> int:
 
 
 def _cells(line: EstimateLine) -> tuple[str, ...]:
-    mark = {"scaled": "~", "bound": "≤ "}.get(line.basis, "")
+    mark = "" if line.basis == "sample" else "~"
     counts = (line.calls, line.input_tokens, line.output_tokens)
     return (line.dimension, line.model, *(f"{mark}{count:,.0f}" for count in counts), *_dollars(line.nano_usd))
 

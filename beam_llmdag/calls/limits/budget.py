@@ -31,6 +31,9 @@ class Budget(Protocol):
     def settle(self, reserved: int, cost: int) -> None:
         """A call has ended: what was set aside for it is given back, and its cost is spent, both in nano-dollars."""
 
+    async def aclose(self) -> None:
+        """No call will come any more, and none is on its way."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -80,6 +83,9 @@ class ProcessBudget:
                     return
                 first.reserved.set_result(taken)
             self._waiting.popleft()
+
+    async def aclose(self) -> None:
+        """See `Budget`."""
 
     def _take(self, nano_usd: int) -> int | CallError | None:
         """Sets so much aside; an error if all is spent, None if that depends on the calls in flight."""

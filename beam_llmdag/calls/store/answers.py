@@ -109,5 +109,17 @@ class AnswerStore(Protocol):
     async def adopt(self, key: str, dimension: str) -> None:
         """Makes the answer for `key` that of another dimension; nothing is paid for."""
 
+    async def draw(self, run_id: str, nano_usd: int, limit_nano_usd: int) -> int:
+        """Takes money of a run's budget for the process that asks; nobody else can have it then.
+
+        Args:
+            run_id: the run.
+            nano_usd: how much is wanted; negative to give it back.
+            limit_nano_usd: the budget of the run.
+
+        Returns:
+            How much there was, at most what is wanted.
+        """
+
     async def aclose(self) -> None:
         """Finishes what is being written."""

@@ -14,10 +14,16 @@ from beam_llmdag.calls.store.answers import Asked, Found, Payer
 from beam_llmdag.calls.store.rows import Line, line_of
 from beam_llmdag.errors import StoreError
 from beam_llmdag.records.result import Attempt
+from beam_llmdag.text import clean_text
 
-__all__ = ["NOTHING", "Job", "JobStore", "tell"]
+__all__ = ["NOTHING", "Job", "JobStore", "granted", "tell"]
 
 NOTHING = Found([], [])
+
+
+def granted(wanted: int, drawn: int, limit: int) -> int:
+    """How much of a budget somebody gets who wants so much, when so much of it has been drawn."""
+    return min(wanted, max(limit - drawn, 0)) if wanted > 0 else wanted
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -32,6 +38,7 @@ class Job:
         ended: number of a call that has ended.
         line: what came of it: its number, and its line.
         adopted: dimension and key.
+        draw: run, nano-dollars that are wanted, budget.
     """
 
     done: asyncio.Future[Any] | None = None
@@ -41,6 +48,7 @@ class Job:
     ended: int | None = None
     line: tuple[int, Line] | None = None
     adopted: tuple[str, str] | None = None
+    draw: tuple[str, int, int] | None = None
 
 
 class _Numbers:
@@ -87,13 +95,18 @@ class JobStore(ABC):
         """See `AnswerStore`."""
         await self._done(adopted=(dimension, key))
 
+    async def draw(self, run_id: str, nano_usd: int, limit_nano_usd: int) -> int:
+        """See `AnswerStore`."""
+        granted: int = await self._done(draw=(clean_text(run_id), nano_usd, limit_nano_usd))
+        return granted
+
     async def _done(self, **job: Any) -> Any:
         done = asyncio.get_running_loop().create_future()
         self._enter(Job(done=done, **job))
         return await done
 
 
-def tell(jobs: list[Job], outcome: list[Found] | StoreError) -> None:
+def tell(jobs: list[Job], outcome: list[Found | int] | StoreError) -> None:
     """Tells those who wait what came of their jobs."""
     for index, job in enumerate(jobs):
         if job.done is None or job.done.done():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from beam_llmdag.calls.store.jobs import Job
+from beam_llmdag.calls.store.jobs import Job, granted
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.server import ServerStore
 from beam_llmdag.errors import StoreError
@@ -41,6 +41,7 @@ DO $$ BEGIN
         CREATE TABLE llmdag_in_flight (
             number bigint PRIMARY KEY, run_id text NOT NULL, dimension text NOT NULL, subject text NOT NULL,
             model text NOT NULL, sent_at timestamptz NOT NULL DEFAULT now());
+        CREATE TABLE llmdag_budgets (run_id text PRIMARY KEY, drawn bigint NOT NULL);
         CREATE TABLE llmdag_layout (layout integer NOT NULL);
         INSERT INTO llmdag_layout VALUES ({_LAYOUT});
     END IF;
@@ -87,7 +88,7 @@ class PostgresStore(ServerStore):
         await connection.execute(MAKE.encode())
         check_layout(await (await connection.execute(GET_LAYOUT)).fetchone(), self.place)
 
-    async def _run(self, jobs: Sequence[Job]) -> Lines:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
         connection = self._connection
         assert connection is not None
         ended = [job.ended for job in jobs if job.ended is not None]
@@ -96,7 +97,7 @@ class PostgresStore(ServerStore):
         sent = [tuple(map(escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
         adopted = [job.adopted for job in jobs if job.adopted is not None]
         keys = list({key for job in jobs for key in job.keys})
-        found = Lines()
+        found, draws = Lines(), dict[Job, int]()
         async with connection.transaction(), connection.cursor() as cursor:
             if lines:
                 await cursor.executemany(_ENDED, lines)
@@ -109,11 +110,14 @@ class PostgresStore(ServerStore):
                     "UPDATE llmdag_calls SET owner = %s WHERE key = %s AND answer IS NOT NULL",
                     (escaped(dimension), key),
                 )
+            for job in jobs:
+                if job.draw is not None:
+                    draws[job] = await _draw(cursor, *job.draw)
             if keys:
                 await cursor.execute(_FIND, (keys,))
                 for *line, owner, number in await cursor.fetchall():
                     found.add(tuple(map(unescaped, line)), unescaped(owner), number)
-        return found
+        return found, draws
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -125,6 +129,16 @@ class PostgresStore(ServerStore):
             # class 28: wrong user or password; 3D: no such database. Others, as class 08 or 57, pass.
             return (error.sqlstate or "").startswith(("28", "3D")) or "authentication failed" in str(error)
         return not isinstance(error, (OSError, TimeoutError))
+
+
+async def _draw(cursor: psycopg.AsyncCursor[Any], run_id: str, wanted: int, limit: int) -> int:
+    name = escaped(run_id)
+    await cursor.execute("INSERT INTO llmdag_budgets VALUES (%s, 0) ON CONFLICT DO NOTHING", (name,))
+    await cursor.execute("SELECT drawn FROM llmdag_budgets WHERE run_id = %s FOR UPDATE", (name,))
+    [drawn] = await cursor.fetchone() or (0,)
+    amount = granted(wanted, drawn, limit)
+    await cursor.execute("UPDATE llmdag_budgets SET drawn = drawn + %s WHERE run_id = %s", (amount, name))
+    return amount
 
 
 def check_layout(row: Any, place: str) -> None:

@@ -38,6 +38,17 @@ LAYOUT_KEY = "llmdag:layout"
 CALLS = "llmdag:calls:"
 OWNERS = "llmdag:owners"
 IN_FLIGHT = "llmdag:in_flight"
+BUDGETS = "llmdag:budgets"
+
+# ARGV: run, nano-dollars that are wanted, budget; see `jobs.granted`
+_DRAW = """
+local drawn = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+local amount = tonumber(ARGV[2])
+if amount > 0 then amount = math.min(amount, math.max(tonumber(ARGV[3]) - drawn, 0)) end
+local text = string.format('%.0f', amount)
+redis.call('HINCRBY', KEYS[1], ARGV[1], text)
+return text
+"""
 
 
 class RedisStore(ServerStore):
@@ -45,9 +56,9 @@ class RedisStore(ServerStore):
 
     Keys: `llmdag:calls:<key>`, a list with a JSON array per call (its number; when it ended, in seconds since 1970; the
     columns of the ledger); `llmdag:owners`, a hash of keys whose answers another dimension has taken over;
-    `llmdag:in_flight`, a hash of calls by number. Nothing expires. The server must not evict keys (`maxmemory-policy
-    noeviction`), and what it loses in a crash is paid for again: with `appendonly yes` that is about a second's calls,
-    see Redis' persistence documentation.
+    `llmdag:in_flight`, a hash of calls by number; `llmdag:budgets`, what was drawn of them by run. Nothing expires. The
+    server must not evict keys (`maxmemory-policy noeviction`), and what it loses in a crash is paid for again: with
+    `appendonly yes` that is about a second's calls, see Redis' persistence documentation.
 
     Args:
         url: `redis://:$PASSWORD@host:6379/0`, `rediss://…` for TLS.
@@ -77,12 +88,15 @@ class RedisStore(ServerStore):
             self._has_told = True
             await self._tell_of_losses(client)
 
-    async def _run(self, jobs: Sequence[Job]) -> Lines:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
         client = self._client
         assert client is not None
         over = {job.ended for job in jobs if job.ended is not None}
         keys = list({key for job in jobs for key in job.keys})
+        drawing = [job for job in jobs if job.draw is not None]
         async with client.pipeline(transaction=True) as pipe:
+            for job in drawing:
+                pipe.eval(_DRAW, 1, BUDGETS, *map(str, job.draw or ()))
             for job in jobs:
                 if job.line is not None:
                     number, line = job.line
@@ -100,7 +114,8 @@ class RedisStore(ServerStore):
             if keys:
                 pipe.hmget(OWNERS, keys)
             replies = await pipe.execute()
-        return _lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()
+        draws = {job: int(amount) for job, amount in zip(drawing, replies, strict=False)}
+        return (_lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()), draws
 
     async def _close(self) -> None:
         client, self._client = self._client, None

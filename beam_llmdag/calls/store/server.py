@@ -68,8 +68,11 @@ class ServerStore(JobStore):
         """
 
     @abstractmethod
-    async def _run(self, jobs: Sequence[Job]) -> Lines:
-        """Writes what is to be written, and looks up all keys of the jobs. What was written before is not again."""
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
+        """Writes what is to be written, looks up all keys of the jobs, and draws what is wanted of budgets.
+
+        What was written before is not again. What was drawn before is: a reply that is lost costs a part of a budget.
+        """
 
     @abstractmethod
     async def _close(self) -> None:
@@ -102,7 +105,7 @@ class ServerStore(JobStore):
         finally:
             self._working = None
 
-    async def _outcome(self, jobs: list[Job]) -> list[Found] | StoreError:
+    async def _outcome(self, jobs: list[Job]) -> list[Found | int] | StoreError:
         until = time.monotonic() + self._patience_seconds
         while True:
             try:
@@ -110,7 +113,7 @@ class ServerStore(JobStore):
                     if not self._is_open:
                         await self._open()
                         self._is_open = True
-                    lines = await self._run(jobs)
+                    lines, draws = await self._run(jobs)
             except StoreError as error:
                 await self._drop()
                 return error
@@ -125,7 +128,10 @@ class ServerStore(JobStore):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             else:
                 self._warn(lines)
-                return [lines.found(job.keys, job.payer) if job.keys else NOTHING for job in jobs]
+                return [
+                    draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
+                    for job in jobs
+                ]
 
     async def _drop(self) -> None:
         self._is_open = False

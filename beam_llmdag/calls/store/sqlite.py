@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from beam_llmdag.calls.store.answers import Found
-from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, tell
+from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, granted, tell
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.sqlite_file import open_file, store_error
 from beam_llmdag.errors import StoreError
@@ -85,7 +85,7 @@ class _StoreThread:
         running = True
         while running:
             jobs, running = self._waiting_jobs()
-            outcome: list[Found] | StoreError
+            outcome: list[Found | int] | StoreError
             try:
                 connection = connection or _opened(self._path)
                 outcome = self._run(connection, jobs)
@@ -103,9 +103,9 @@ class _StoreThread:
                 waiting.append(self.jobs.get_nowait())
         return [job for job in waiting if job is not None], None not in waiting
 
-    def _run(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Found]:
+    def _run(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Found | int]:
         """Writes what is to be written in one transaction, and says what each job was looking for."""
-        _write(connection, jobs)
+        draws = _write(connection, jobs)
         lines = _select(connection, list({key for job in jobs for key in job.keys}))
         if lines.unreadable and not self._warned:
             self._warned = True
@@ -113,7 +113,10 @@ class _StoreThread:
                 "answer store %s: a row that cannot be read is no answer; what it was an answer to is asked again",
                 self._path,
             )
-        return [lines.found(job.keys, job.payer) if job.keys else NOTHING for job in jobs]
+        return [
+            draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
+            for job in jobs
+        ]
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -130,13 +133,15 @@ def _text(raw: bytes) -> str | bytes:
         return raw
 
 
-def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int]:
+    """Writes; returns what was drawn of budgets."""
     sent = {job.sent[0]: job.sent for job in jobs if job.sent is not None}
     ended = [job.ended for job in jobs if job.ended is not None and sent.pop(job.ended, None) is None]
     lines = [(number, *line) for number, line in (job.line for job in jobs if job.line is not None)]
     adopted = [job.adopted for job in jobs if job.adopted is not None]
-    if not (sent or ended or lines or adopted):
-        return
+    drawing = [job for job in jobs if job.draw is not None]
+    if not (sent or ended or lines or adopted or drawing):
+        return {}
     connection.execute("BEGIN IMMEDIATE")
     try:
         _insert(connection, _LINES, lines)
@@ -144,10 +149,20 @@ def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
         for some, places in _portions(ended):
             connection.execute(f"DELETE FROM in_flight WHERE id IN ({places})", some)
         connection.executemany("UPDATE calls SET owner = ? WHERE key = ? AND answer IS NOT NULL", adopted)
+        draws = {job: _draw(connection, *job.draw) for job in drawing if job.draw is not None}
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+    return draws
+
+
+def _draw(connection: sqlite3.Connection, run_id: str, wanted: int, limit: int) -> int:
+    known = connection.execute("SELECT drawn FROM budgets WHERE run_id = ?", (run_id,)).fetchone()
+    drawn = known[0] if known is not None else 0
+    amount = granted(wanted, drawn, limit)
+    connection.execute("INSERT OR REPLACE INTO budgets (run_id, drawn) VALUES (?, ?)", (run_id, drawn + amount))
+    return amount
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -33,6 +33,8 @@ _SCHEMA = (
     f"""CREATE TABLE in_flight (
     id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, dimension TEXT NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
     sent_at TEXT NOT NULL DEFAULT {_NOW})""",
+    # What processes have drawn of the budgets of runs, in nano-dollars.
+    "CREATE TABLE budgets (run_id TEXT PRIMARY KEY, drawn INTEGER NOT NULL)",
     f"PRAGMA user_version = {_LAYOUT}",
 )
 _REMEDIES = {

@@ -387,3 +387,15 @@ def test_a_stored_answer_of_null_is_served(place):
         (None, None, False),
         (None, None, True),
     ]
+
+
+def test_of_a_budget_nobody_draws_more_than_there_is(place):
+    async def drawing():
+        store = open_store(place)
+        drawn = [await store.draw("r", 40, 100) for _ in range(4)]
+        back = await store.draw("r", -30, 100)
+        more = [await store.draw("r", 40, 100), await store.draw("other", 40, 100), await store.draw("r", 40, 120)]
+        await store.aclose()
+        return drawn, back, more
+
+    assert asyncio.run(drawing()) == ([40, 40, 20, 0], -30, [30, 40, 20])
