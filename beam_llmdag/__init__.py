@@ -25,6 +25,7 @@ from beam_llmdag.model import Image, Message, Model
 from beam_llmdag.providers.prices import Price
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Attempt, CostRow, Failure, Result, Row
+from beam_llmdag.run.diff import Diff, DiffLine
 from beam_llmdag.run.estimate import Estimate, EstimateLine
 from beam_llmdag.run.missing import Missing
 from beam_llmdag.run.report import Report
@@ -44,6 +45,8 @@ __all__ = [
     "CallError",
     "CostRow",
     "Dag",
+    "Diff",
+    "DiffLine",
     "Dimension",
     "Estimate",
     "EstimateLine",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Unpack
 
 from beam_llmdag.graph.graph import Graph
+from beam_llmdag.run.diff import Diff, diff
 from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
 from beam_llmdag.run.options import RunOptions
@@ -108,6 +109,24 @@ class Dag(Graph):
             As `run`.
         """
         return estimated(self, items, sample=sample, seed=seed, options=options)
+
+    def diff(self, items: Any, **options: Unpack[RunOptions]) -> Diff:
+        """What a run over `items` would ask, and what it would find in the answer store: no call is made.
+
+        After a prompt, a model or a schema has changed it tells which dimensions of which items are asked again, and
+        for how much; `llmdag store why` tells what differs.
+
+        Args:
+            items: as for `run`.
+            options: see `RunOptions`.
+
+        Returns:
+            A `Diff`; its text is a table by dimension.
+
+        Raises:
+            As `run`, and GraphError if there is no store.
+        """
+        return diff(self, items, options)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "last_report"}

@@ -169,3 +169,13 @@ def test_estimate_says_what_a_run_over_files_will_cost(
     assert "total" in told
     assert main(["estimate", f"{module}:dag", *files_of, "--sample", "0"]) == 0
     assert "nothing was asked" in capsys.readouterr().out
+
+
+def test_plan_says_what_is_in_the_store_and_what_would_be_asked(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "content": "hello"}\n{"id": "b", "content": "new"}\n')
+    files_of = ["--input", str(tmp_path / "in.jsonl"), "--store", str(tmp_path / "answers.sqlite")]
+    capsys.readouterr()
+    assert main(["plan", f"{module}:dag", *files_of]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["mood", "0", "2", "0", "0"]

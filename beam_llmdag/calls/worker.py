@@ -146,7 +146,7 @@ def _budget(options: CallOptions, store: AnswerStore | None) -> Budget | None:
     """Where processes share a store, the budget is of all of them; else each has one."""
     if options.budget_usd is None:
         return None
-    if store is None:
+    if store is None or not options.budget_usd:
         return ProcessBudget(options.budget_usd)
     return RunBudget(options.budget_usd, options.run_id, store.draw)
 

@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(verb=_show)
     _add_run(verbs.add_parser("run", help="run a dag over files, in this process, and write what comes of it"))
     _add_estimate(verbs.add_parser("estimate", help="say what a run over files will cost, from a sample of them"))
+    _add_plan(verbs.add_parser("plan", help="say what a run over files would ask, and what is in the store"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
     schema.set_defaults(verb=_schema)
     store.add_verbs(verbs.add_parser("store", help="what an answer store holds and what it cost, and moving it"))
@@ -77,6 +78,11 @@ def _add_estimate(estimate: argparse.ArgumentParser) -> None:
     estimate.add_argument("--sample", type=int, default=20, help="items to analyse for it; default: %(default)s")
     estimate.add_argument("--seed", type=int, default=0, help="of the draw; default: %(default)s")
     estimate.set_defaults(verb=_estimate)
+
+
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    _add_input(plan)
+    plan.set_defaults(verb=_plan)
 
 
 def _add_input(verb: argparse.ArgumentParser) -> None:
@@ -127,6 +133,11 @@ def _estimate(arguments: argparse.Namespace) -> int:
         budget_usd=arguments.budget_usd,
     )
     print(estimate)
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    print(_dag_at(arguments.dag).diff(_items(arguments), store=arguments.store))
     return 0
 
 

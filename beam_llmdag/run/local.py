@@ -15,6 +15,7 @@ from typing import Any
 
 from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.in_flight import InFlight
+from beam_llmdag.calls.options import CallOptions
 from beam_llmdag.calls.progress import Progress
 from beam_llmdag.calls.worker import Worker, this_worker
 from beam_llmdag.errors import GraphError
@@ -49,19 +50,20 @@ class LocalRun:
     Args:
         graph: what is run.
         options: what the user says.
+        calls: how calls are made, where that is not what comes of the options.
 
     Raises:
         GraphError: the graph cannot run, or not as the user says.
     """
 
-    def __init__(self, graph: Graph, options: RunOptions) -> None:
+    def __init__(self, graph: Graph, options: RunOptions, *, calls: CallOptions | None = None) -> None:
         graph.validate()
         self._most_in_flight = options.get("most_in_flight", 1000)
         if self._most_in_flight < 1:
             raise GraphError(f"most_in_flight must be at least 1, not {self._most_in_flight}")
         check_settings(graph, options)
         self._graph = copy(graph)  # what is declared while it runs is no part of it
-        self._options = call_options(options, local=True)
+        self._options = calls or call_options(options, local=True)
         self._strict = options.get("strict", False)
         self._given = Given(None, options.get("id_field", "id"), options.get("content_field", "content"))
         self._progress = Progress()
