@@ -7,7 +7,7 @@ GCP := .venvs/gcp
 PRISM := .tools/prism
 BEAM_JAVA := .tools/beam-java
 
-.PHONY: demo estimate-demo flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean servers
+.PHONY: demo estimate-demo faults flink-demo engines test test-fast test-engines test-gcp fuzz check audit bench bench-peers bench-docs install clean servers
 
 install: $(STAMP)
 
@@ -34,6 +34,10 @@ flink-demo: $(STAMP)
 # The table in docs/engines.md, measured; Flink with FLINK_JOB_SERVER_JAR=path.
 engines: $(STAMP) $(PRISM)
 	@$(BIN)/python -m engines.table
+
+# kill -9 of runs and of the servers with their answers, at moments drawn by chance; the table in docs/reliability.md.
+faults: $(STAMP) servers
+	@$(BIN)/python -m engines.faults
 
 test: $(STAMP) $(PRISM) $(BEAM_JAVA) servers
 	$(BIN)/python -m pytest --ignore tests/engines

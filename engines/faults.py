@@ -1,0 +1,198 @@
+"""`kill -9` at moments drawn by chance: of a program that runs a dag, and of the server that keeps its answers.
+
+    python -m engines.faults            # 20 seeds each, the table in docs/reliability.md
+    python -m engines.faults --seeds 3
+
+Each run analyses 100 items, two calls each through the Anthropic SDK, 20 in flight, answers after 50 ms. It is killed,
+or its server is, between the first request and about the last one; then it is started again until it ends. What was
+asked is counted at the simulated vendor. A call is in flight until its answer is in the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
+
+__all__ = ["Fault", "main", "provoke"]
+
+ITEMS, IN_FLIGHT, LATENCY_SECONDS = 100, 20, 0.05
+_SECONDS = 2 * ITEMS / IN_FLIGHT * LATENCY_SECONDS
+
+PROGRAM = """
+import sys
+from beam_llmdag import Dag, Item, Model
+
+url, store, output, items, in_flight = sys.argv[1:]
+model = Model("anthropic:claude-haiku-4-5", base_url=url, api_key_env="FAULTS_API_KEY", max_in_flight=int(in_flight))
+dag = Dag("faults", model=model)
+dag.dimension(lambda item: f"Mood of {item.content}?", name="mood")
+dag.dimension(lambda item, mood: f"Why is {item.content} {mood}?", name="why")
+report = dag.run([Item(str(n), f"text {n}") for n in range(int(items))], store=store, run_id="r", progress=False)
+report.write(output, file_format="jsonl")
+"""
+
+What = Literal["program", "server"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What came of one kill.
+
+    Attributes:
+        lost: items without a good answer to both questions.
+        doubled: items that are there more than once.
+        paid_again: good answers to a request that had been answered well before.
+        starts: how often the program was started.
+    """
+
+    lost: int
+    doubled: int
+    paid_again: int
+    starts: int
+
+
+def provoke(place: str, what: What, seed: int, kill_server: Callable[[], None] | None = None) -> Fault:
+    """Kills a run, starts it again, and counts.
+
+    Args:
+        place: of an answer store that nobody has used.
+        what: what is killed.
+        seed: draws the moment.
+        kill_server: kills the server at `place` and starts it again.
+    """
+    rng = random.Random(seed)
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as folder,
+        Simulator(_answer, latency=LATENCY_SECONDS) as simulator,
+    ):
+        output = Path(folder) / "out"
+        command = [sys.executable, "-c", PROGRAM, simulator.base_url("anthropic"), place, str(output)]
+        command += [str(ITEMS), str(IN_FLIGHT)]
+        starts = 1
+        process = _started(command)
+        _await(lambda: simulator.request_count > 0)
+        time.sleep(rng.uniform(0.0, _SECONDS))
+        if what == "program":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif kill_server is not None:
+            kill_server()
+        while process.wait() != 0:
+            starts += 1
+            process = _started(command)
+            if starts > 5:
+                raise RuntimeError("the run does not come to its end")
+        rows = [json.loads(line) for line in (output / "items.jsonl").read_text().splitlines()]
+        answered = Counter(request.fingerprint for request in simulator.requests if request.status == 200)
+    ids = Counter(row["id"] for row in rows)
+    good = sum(row["mood"]["status"] == row["why"]["status"] == "ok" for row in rows)
+    return Fault(
+        lost=ITEMS - good,
+        doubled=sum(count - 1 for count in ids.values()),
+        paid_again=sum(count - 1 for count in answered.values()),
+        starts=starts,
+    )
+
+
+def main() -> None:
+    """Kills, and prints a table in Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m engines.faults", description="Kill runs and stores.")
+    parser.add_argument("--seeds", type=int, default=20, help="kills per row; default: %(default)s")
+    seeds = parser.parse_args().seeds
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    print(
+        f"| answers in | killed | kills | lost | doubled | paid again at most, of {IN_FLIGHT} in flight |"
+    )
+    print("|---|---|---:|---:|---:|---:|")
+    for name, what, fault in _rows():
+        faults = [fault(seed) for seed in range(seeds)]
+        lost, doubled = sum(one.lost for one in faults), sum(one.doubled for one in faults)
+        worst = max(one.paid_again for one in faults)
+        print(f"| {name} | {what} | {seeds} | {lost} | {doubled} | {worst} |", flush=True)
+
+
+def _rows() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
+    from helpers.servers import new_postgres, new_redis  # type: ignore[import-not-found]  # what the tests start
+
+    def in_file(seed: int) -> Fault:
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+            return provoke(f"{folder}/answers.sqlite", "program", seed)
+
+    yield "SQLite", "the program", in_file
+    postgres = new_postgres()
+
+    def restart_postgres() -> None:
+        postgres.kill()
+        postgres.start()
+
+    try:
+        yield "PostgreSQL", "the program", lambda seed: provoke(postgres.new_database(), "program", seed)
+        yield (
+            "PostgreSQL",
+            "the server",
+            lambda seed: provoke(postgres.new_database(), "server", seed, restart_postgres),
+        )
+    finally:
+        postgres.stop()
+        shutil.rmtree(postgres.folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        redis = new_redis(Path(folder), "--appendonly", "yes", "--appendfsync", "always")
+        redis.start()
+
+        def restart_redis() -> None:
+            redis.stop()
+            redis.start()
+
+        @contextmanager
+        def emptied() -> Iterator[str]:
+            redis.ask("FLUSHALL")
+            yield redis.url
+
+        def of_program(seed: int) -> Fault:
+            with emptied() as url:
+                return provoke(url, "program", seed)
+
+        def of_server(seed: int) -> Fault:
+            with emptied() as url:
+                return provoke(url, "server", seed, restart_redis)
+
+        try:
+            yield "Redis, append-only file", "the program", of_program
+            yield "Redis, append-only file", "the server", of_server
+        finally:
+            redis.stop()
+
+
+def _answer(request: SimulatedRequest) -> Reply:
+    return Reply("good" if request.prompt.startswith("Mood") else "because")
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, start_new_session=True, env=os.environ | {"FAULTS_API_KEY": "not-a-key"})
+
+
+def _await(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the run has not begun")
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    main()
