@@ -115,9 +115,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="kills per row; default: %(default)s")
     seeds = parser.parse_args().seeds
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    print(
-        f"| answers in | killed | kills | lost | doubled | paid again at most, of {IN_FLIGHT} in flight |"
-    )
+    print(f"| answers in | killed | kills | lost | doubled | paid again at most, of {IN_FLIGHT} in flight |")
     print("|---|---|---:|---:|---:|---:|")
     for name, what, fault in _rows():
         faults = [fault(seed) for seed in range(seeds)]
