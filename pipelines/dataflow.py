@@ -14,6 +14,8 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
+from beam_llmdag.calls.store.place import is_on_a_server
+
 __all__ = ["MOST_WORKERS", "check_settings", "is_dataflow", "is_only_described", "set_dataflow_defaults"]
 
 MOST_WORKERS = 10
@@ -42,7 +44,7 @@ def check_settings(model: str, store: str | None) -> None:
     """
     if model == "simulated":
         raise ValueError("--model=simulated answers on this machine, where Dataflow's workers cannot ask")
-    if store is not None:
+    if store is not None and not is_on_a_server(store):
         raise ValueError(f"--store={store} is a file, and Dataflow's workers share none")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from beam_llmdag.beam.io.bigquery.names import is_bigquery
-from beam_llmdag.calls.store.place import default_store
+from beam_llmdag.calls.store.place import default_store, is_on_a_server
 from beam_llmdag.errors import GraphError
 from beam_llmdag.model import Model
 from beam_llmdag.providers.base import ProviderFactory, find_provider
@@ -33,7 +33,7 @@ class Models:
     Attributes:
         first: of the first dimension, which sees every item.
         main: of all others.
-        store: the answer store: a file, None for where the environment says, or False for none. Simulated answers have
+        store: the answer store: a place, None for where the environment says, or False for none. Simulated answers have
             one of their own, since they cost nothing.
         providers: those of the simulated models.
     """
@@ -122,8 +122,12 @@ def _simulated(model: Model, simulator: Simulator) -> Model:
 
 def _simulated_store(settings: Settings) -> str | Literal[False]:
     """The store of simulated answers, beside that of the others: it counts no money that was never spent."""
-    path = default_store(settings.store, local=True)
-    return False if path is None else str(Path(path).with_suffix(f".simulated{Path(path).suffix}"))
+    place = default_store(settings.store, local=True)
+    if place is None:
+        return False
+    if is_on_a_server(place):  # what the environment names is for real answers
+        return place if place == settings.store else False
+    return str(Path(place).with_suffix(f".simulated{Path(place).suffix}"))
 
 
 class _Simulated:

@@ -39,7 +39,7 @@ class Settings:
         show: how many rows to print at the end.
         shards: how many files the rows are written to; 0 lets the runner decide.
         key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
-        store: file of the answer store; None for the default, see `LLMDag`.
+        store: place of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
         keep_prompts: whether failures say what was asked.
         timings: whether the costs say how long each call took and waited.
@@ -100,8 +100,8 @@ def options_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--shards", type=_number, default=1, help="number of files with rows; 0: the runner decides")
     parser.add_argument(
         "--store",
-        metavar="FILE",
-        help="keep paid answers in this file, which all workers must reach, and use them again",
+        metavar="PLACE",
+        help="keep paid answers there, and use them again: a file that all workers reach, or postgresql://… or redis://…",
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
     _add_flag(parser, "--keep-prompts", "keep what was asked with every attempt, to repair a prompt with")

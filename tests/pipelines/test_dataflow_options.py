@@ -95,6 +95,11 @@ def test_an_answer_store_on_one_machine_is_refused(capsys: pytest.CaptureFixture
     assert said.endswith("--store=answers.sqlite is a file, and Dataflow's workers share none")
 
 
+@pytest.mark.parametrize("place", ["redis://cache/0", "postgresql://me:$PASSWORD@db/answers"])
+def test_an_answer_store_on_a_server_is_taken(place: str) -> None:
+    assert parsed(f"--store={place}")[0].store == place
+
+
 def test_options_may_be_spelled_like_those_of_beam() -> None:
     settings = parsed("--filter_model=openai:gpt-5-nano", "--fallback_model", "google:gemini-2.5-flash")[0]
     assert (settings.filter_model, settings.fallback_model) == ("openai:gpt-5-nano", "google:gemini-2.5-flash")

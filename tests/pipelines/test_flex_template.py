@@ -31,7 +31,7 @@ def test_the_files_say_what_the_pipelines_options_say(pipeline: ModuleType) -> N
 def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleType) -> None:
     parameters = {parameter["name"]: parameter["isOptional"] for parameter in metadata(pipeline)["parameters"]}
     options = {option.dest: not option.required for option in options_of(options_parser(""))}
-    del options["summary"], options["show"], options["store"]
+    del options["summary"], options["show"]
     assert parameters == {**options, "sdk_container_image": False, "max_num_workers": True}
 
 
@@ -45,6 +45,7 @@ def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleTy
         ),
         ("output", ["gs://bucket/results"], ["results", "C"]),
         ("model", ["cloud", "anthropic:claude-haiku-4-5", "local:/models/a b.gguf"], ["simulated", "local", "cloudy"]),
+        ("store", ["postgresql://me:$PASSWORD@db/answers", "rediss://h/0"], ["answers.sqlite", "gs://b/s.sqlite"]),
         ("fallback_model", ["openai:gpt-5-mini"], ["openai", "openai:", "openai: x"]),
         ("rerun", ["append", "replace"], ["Append", "delete"]),
         ("shards", ["0", "12"], ["-1", "two", "1.5"]),

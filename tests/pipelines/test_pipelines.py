@@ -178,6 +178,13 @@ def test_a_store_that_is_named_is_for_answers_that_cost_something() -> None:
             assert models.store == store
 
 
+def test_simulated_answers_are_on_a_server_only_where_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMDAG_STORE", "redis://real/0")
+    for named, store in ((None, False), ("redis://mine/0", "redis://mine/0")):
+        with chosen_models(Settings(input="in.jsonl", output="out", model="simulated", store=named)) as models:
+            assert models.store == store
+
+
 def test_no_store_is_no_store_for_simulated_answers_either() -> None:
     with chosen_models(Settings(input="in.jsonl", output="out", model="simulated")) as models:
         assert models.store is False
