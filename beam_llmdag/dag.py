@@ -100,7 +100,7 @@ class Dag(Graph):
             sample: how many of them are analysed. With 0 nothing is asked: then only the prompts that need no answer
                 are known, and the rest lies within bounds, which the estimate says.
             seed: of the draw.
-            options: see `RunOptions`.
+            options: see `RunOptions`. A budget is of all estimates together that have a store in common.
 
         Returns:
             An `Estimate`; its text is a table by dimension and model, with dollars, their 95 % interval, and the time.

@@ -13,8 +13,7 @@ from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.collector import SparedCollector, uncollected
 from beam_llmdag.calls.limits import Limits
-from beam_llmdag.calls.limits.budget import Budget, ProcessBudget
-from beam_llmdag.calls.limits.run_budget import RunBudget
+from beam_llmdag.calls.limits.budget import Budget, ProcessBudget, RunBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
@@ -146,7 +145,7 @@ def _budget(options: CallOptions, store: AnswerStore | None) -> Budget | None:
     """Where processes share a store, the budget is of all of them; else each has one."""
     if options.budget_usd is None:
         return None
-    if store is None or not options.budget_usd:
+    if store is None:
         return ProcessBudget(options.budget_usd)
     return RunBudget(options.budget_usd, options.run_id, store.draw)
 

@@ -13,7 +13,6 @@ from beam_llmdag.calls.store.contents import open_contents
 from beam_llmdag.calls.store.copies import collect_garbage, copy_store, export_store, import_calls
 from beam_llmdag.calls.store.ledger import clear_store, read_totals, why_asked
 from beam_llmdag.calls.store.place import DEFAULT_STORE
-from beam_llmdag.calls.store.rows import COLUMNS
 from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = ["add_verbs"]
@@ -85,7 +84,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
     wanted = {"dimension": arguments.dimension, "subject": arguments.item, "run_id": arguments.run}
     with open_contents(arguments.place) as contents:
         for call in contents.calls():
-            known = dict(zip(COLUMNS, call.line, strict=True))
+            known = call.columns
             if all(value is None or known[name] == value for name, value in wanted.items()):
                 print(json.dumps({"ended_at": call.ended_at, **known}, ensure_ascii=False))
     return 0

@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Any
 
 from beam_llmdag.calls.store.contents import open_contents
-from beam_llmdag.calls.store.rows import COLUMNS
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.result import Result
@@ -132,7 +131,7 @@ def _paid(place: str) -> dict[str, float]:
     answers: Counter[str] = Counter()
     with open_contents(place, make=True) as contents:
         for call in contents.calls():
-            known = dict(zip(COLUMNS, call.line, strict=True))
+            known = call.columns
             answers[known["dimension"]] += known["answer"] is not None
             if isinstance(known["cost_nano_usd"], int):
                 costs[known["dimension"]].append(known["cost_nano_usd"])

@@ -133,8 +133,9 @@ def estimate_from(graph: Graph, prompts: FirstPrompts, items: int, drawn: Sequen
     sizes = [prompts.tokens[index] for index in drawn]
     scale = len(prompts.items) / len(drawn)
     lines: list[EstimateLine] = []
+    about_items = graph.item_dimensions(None)
     for name, dimension in graph.dimensions.items():
-        if name in graph.item_dimensions(None):
+        if name in about_items:
             results = [row.results.get(name) for row in sample]
             lines += _from_sample(name, results, sizes, prompts.tokens)
         else:

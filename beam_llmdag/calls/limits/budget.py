@@ -1,18 +1,19 @@
-"""What may still be spent. `Budget` is the door; here is the budget of one process."""
+"""What may still be spent. `Budget` is the door; here is the budget of a run, or of one process of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
 
 from beam_llmdag.errors import CallError
 
-__all__ = ["Budget", "ProcessBudget"]
+__all__ = ["Budget", "ProcessBudget", "RunBudget", "granted"]
 
 _NANO = 1_000_000_000
+_PARTS = 100  # of the budget: a process draws as much at once, so that the store is no bottleneck; a guess
+_DRY_SECONDS = 1.0  # for so long it is not asked again, after there was nothing left
 
 
 class Budget(Protocol):
@@ -35,70 +36,109 @@ class Budget(Protocol):
         """No call will come any more, and none is on its way."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    estimate: Callable[[], int]
-    reserved: asyncio.Future[int | CallError]
-
-
-class ProcessBudget:
-    """`Budget` of the calls of a run in one process. Belongs to one event loop.
+class RunBudget:
+    """`Budget` of a run whose processes share an answer store. Belongs to one event loop.
 
     A call goes out while what it may cost is neither spent nor set aside: so nothing goes beyond the budget that costs
     no more than was set aside for it. Else it waits for calls in flight, which may turn out to cost less; where there
     are none, it is not made.
+
+    A process spends only what it has drawn, and all together never draw more than the budget. What it has not spent it
+    gives back when it ends; what a killed one had drawn is gone, a hundredth of the budget or one call. A run that is
+    started again under its `run_id` goes on with what is left, or with more if it is given more.
+
+    Args:
+        usd: dollars, of all processes.
+        run_id: the run.
+        draw: see `AnswerStore.draw`.
+        whose: for whom it is, in messages.
+    """
+
+    def __init__(
+        self,
+        usd: float,
+        run_id: str,
+        draw: Callable[[str, int, int], Awaitable[int]],
+        whose: Literal["run", "process"] = "run",
+    ) -> None:
+        self._whose = whose
+        self._usd = usd
+        self._limit = round(usd * _NANO)
+        self._run_id = run_id
+        self._draw = draw
+        self._left = 0
+        self._reserved = 0
+        self._turn = asyncio.Lock()  # first come, first served
+        self._settled = asyncio.Event()
+        self._dry_until = 0.0
+
+    async def reserve(self, estimate: Callable[[], int]) -> int | CallError:
+        """See `Budget`. Raises `StoreError` if the store does not work."""
+        async with self._turn:
+            while True:
+                amount = estimate()
+                if self._reserved + max(amount, 1) <= self._left:  # also what costs nothing, or has no price
+                    self._reserved += amount
+                    return amount
+                if await self._draws(amount):
+                    continue
+                if not self._reserved:
+                    return self._refusal(amount)
+                self._settled.clear()
+                await self._settled.wait()
+
+    def settle(self, reserved: int, cost: int) -> None:
+        """See `Budget`."""
+        self._reserved -= reserved
+        self._left -= cost
+        self._settled.set()
+
+    async def aclose(self) -> None:
+        """Gives back what was not spent. Nothing may be reserved any more."""
+        left, self._left = self._left, 0
+        if left:
+            await self._draw(self._run_id, -left, self._limit)
+
+    async def _draws(self, amount: int) -> bool:
+        """Draws a part of the budget, or as much as the call needs; returns whether there was any."""
+        now = time.monotonic()
+        if now < self._dry_until:
+            return False
+        lacking = max(amount, 1) - (self._left - self._reserved)
+        drawn = await self._draw(self._run_id, max(lacking, self._limit // _PARTS), self._limit)
+        self._left += drawn
+        if not drawn:
+            self._dry_until = now + _DRY_SECONDS
+        return drawn > 0
+
+    def _refusal(self, amount: int) -> CallError:
+        if self._left <= 0:
+            return CallError("over_budget", f"the budget of ${self._usd:g} of this {self._whose} is spent", sent=False)
+        return CallError(
+            "over_budget",
+            f"${self._left / _NANO:.6f} of the budget of ${self._usd:g} of this {self._whose} is left, and a call may "
+            f"cost ${amount / _NANO:.6f}: raise budget_usd, or lower max_tokens",
+            sent=False,
+        )
+
+
+class ProcessBudget(RunBudget):
+    """`Budget` of one process, where there is no store that tells of the others.
 
     Args:
         usd: dollars.
     """
 
     def __init__(self, usd: float) -> None:
-        self._usd = usd
-        self._left = round(usd * _NANO)
-        self._reserved = 0
-        self._waiting: deque[_Waiting] = deque()
+        super().__init__(usd, "", self._from_all, "process")
+        self._drawn = 0
 
-    async def reserve(self, estimate: Callable[[], int]) -> int | CallError:
-        """See `Budget`. First come, first served."""
-        if not self._waiting and (reserved := self._take(estimate())) is not None:
-            return reserved
-        waiting = _Waiting(estimate, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        try:
-            return await waiting.reserved
-        except asyncio.CancelledError:
-            taken = 0 if waiting.reserved.cancelled() else waiting.reserved.result()
-            self.settle(taken if isinstance(taken, int) else 0, 0)
-            raise
+    async def _from_all(self, _: str, wanted: int, limit: int) -> int:
+        amount = granted(wanted, self._drawn, limit)
+        self._drawn += amount
+        return amount
 
-    def settle(self, reserved: int, cost: int) -> None:
-        """See `Budget`."""
-        self._reserved -= reserved
-        self._left -= cost
-        while self._waiting:
-            first = self._waiting[0]
-            if not first.reserved.done():
-                taken = self._take(first.estimate())
-                if taken is None:
-                    return
-                first.reserved.set_result(taken)
-            self._waiting.popleft()
 
-    async def aclose(self) -> None:
-        """See `Budget`."""
-
-    def _take(self, nano_usd: int) -> int | CallError | None:
-        """Sets so much aside; an error if all is spent, None if that depends on the calls in flight."""
-        if self._left <= 0:
-            return CallError("over_budget", f"the budget of ${self._usd:g} of this process is spent", sent=False)
-        if self._reserved + nano_usd <= self._left:
-            self._reserved += nano_usd
-            return nano_usd
-        if self._reserved > 0:
-            return None
-        return CallError(
-            "over_budget",
-            f"${self._left / _NANO:.6f} of the budget of ${self._usd:g} of this process is left, and a call may cost "
-            f"${nano_usd / _NANO:.6f}: raise budget_usd, or lower max_tokens",
-            sent=False,
-        )
+def granted(wanted: int, drawn: int, limit: int) -> int:
+    """How much of a budget somebody gets who wants so much, when so much of it has been drawn. All in nano-dollars."""
+    return min(wanted, max(limit - drawn, 0)) if wanted > 0 else wanted

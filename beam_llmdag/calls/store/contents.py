@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from beam_llmdag.calls.store.place import is_on_a_server, sqlite_file
-from beam_llmdag.calls.store.rows import Line
+from beam_llmdag.calls.store.place import server_kind, sqlite_file
+from beam_llmdag.calls.store.rows import COLUMNS, Line
 
 __all__ = ["Contents", "StoredCall", "WaitingCall", "open_contents"]
 
@@ -28,6 +28,11 @@ class StoredCall(NamedTuple):
     owner: str | None
     ended_at: str
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The values of `line` by name."""
+        return dict(zip(COLUMNS, self.line, strict=True))
+
 
 class WaitingCall(NamedTuple):
     """A call that was sent and has not ended: it is on its way, or its process was killed."""
@@ -39,7 +44,7 @@ class WaitingCall(NamedTuple):
     model: str
 
 
-class Contents(AbstractContextManager["Contents"], Protocol):
+class Contents(Protocol):
     """A store that is there, read and cleared up by one process; others may use it meanwhile.
 
     Its methods raise `StoreError`, and nothing else.
@@ -60,8 +65,12 @@ class Contents(AbstractContextManager["Contents"], Protocol):
     def remove(self, numbers: Sequence[int]) -> None:
         """Removes calls, with their answers and what was paid for them."""
 
+    def close(self) -> None:
+        """Gives up the connection."""
 
-def open_contents(place: str | Path, *, make: bool = False) -> Contents:
+
+@contextmanager
+def open_contents(place: str | Path, *, make: bool = False) -> Iterator[Contents]:
     """The contents of the store at a place, see `open_store`; to be used with `with`.
 
     Args:
@@ -72,14 +81,23 @@ def open_contents(place: str | Path, *, make: bool = False) -> Contents:
         StoreError: it is no store, or does not answer.
         GraphError: there is no such kind of store.
     """
-    if not is_on_a_server(place):
-        from beam_llmdag.calls.store.sqlite_contents import SqliteContents
+    contents = _contents(place, make=make)
+    try:
+        yield contents
+    finally:
+        contents.close()
 
-        return SqliteContents(sqlite_file(place).expanduser(), make=make)
-    if str(place).lower().startswith("postgres"):
-        from beam_llmdag.calls.store.postgres_contents import PostgresContents
+
+def _contents(place: str | Path, *, make: bool) -> Contents:
+    kind = server_kind(place)
+    if kind == "postgres":
+        from beam_llmdag.calls.store.postgres_contents import PostgresContents  # its client is an extra
 
         return PostgresContents(str(place))
-    from beam_llmdag.calls.store.redis_contents import RedisContents
+    if kind == "redis":
+        from beam_llmdag.calls.store.redis_contents import RedisContents  # its client is an extra
 
-    return RedisContents(str(place))
+        return RedisContents(str(place))
+    from beam_llmdag.calls.store.sqlite_contents import SqliteContents
+
+    return SqliteContents(sqlite_file(place).expanduser(), make=make)

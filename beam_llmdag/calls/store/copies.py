@@ -14,8 +14,6 @@ from beam_llmdag.errors import InputError
 
 __all__ = ["Removed", "collect_garbage", "copy_store", "export_store", "import_calls"]
 
-_COST = list(COLUMNS).index("cost_nano_usd")
-
 
 class Removed(NamedTuple):
     """What was cleared away.
@@ -57,7 +55,7 @@ def export_store(place: str | Path, file: IO[str]) -> int:
     count = 0
     with open_contents(place) as contents:
         for call in contents.calls():
-            known = {"number": call.number, **dict(zip(COLUMNS, call.line, strict=True))}
+            known = {"number": call.number, **call.columns}
             record = {**known, "owner": call.owner, "ended_at": call.ended_at}
             file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
             count += 1
@@ -91,7 +89,9 @@ def collect_garbage(
         FileNotFoundError, StoreError: see `copy_store`.
     """
     with open_contents(place) as contents:
-        known = [(call.number, call.ended_at, call.line[_COST] or 0, _size(call)) for call in contents.calls()]
+        known = [
+            (call.number, call.ended_at, call.columns["cost_nano_usd"] or 0, _size(call)) for call in contents.calls()
+        ]
         before = "" if older is None else (datetime.now(UTC) - older).isoformat(timespec="milliseconds")[:23]
         left = sum(size for *_, size in known)
         gone: list[tuple[int, int]] = []

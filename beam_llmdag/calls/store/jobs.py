@@ -16,14 +16,9 @@ from beam_llmdag.errors import StoreError
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.text import clean_text
 
-__all__ = ["NOTHING", "Job", "JobStore", "granted", "tell"]
+__all__ = ["NOTHING", "Job", "JobStore", "tell"]
 
 NOTHING = Found([], [])
-
-
-def granted(wanted: int, drawn: int, limit: int) -> int:
-    """How much of a budget somebody gets who wants so much, when so much of it has been drawn."""
-    return min(wanted, max(limit - drawn, 0)) if wanted > 0 else wanted
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from beam_llmdag.calls.store.contents import StoredCall, open_contents
-from beam_llmdag.calls.store.rows import COLUMNS, is_readable
+from beam_llmdag.calls.store.rows import is_readable
 from beam_llmdag.errors import InputError
 from beam_llmdag.usage import TOKEN_KINDS, Usage
 
 __all__ = ["LedgerTotal", "clear_store", "read_totals", "why_asked"]
-
-_MODEL = list(COLUMNS).index("model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,7 @@ def read_totals(place: str | Path) -> list[LedgerTotal]:
     totals: dict[str, _Total] = {}
     with open_contents(place) as contents:
         for call in contents.calls():
-            totals.setdefault(str(call.line[_MODEL]), _Total()).add(call)
+            totals.setdefault(str(call.columns["model"]), _Total()).add(call)
         for waiting in contents.in_flight():
             totals.setdefault(waiting.model, _Total()).in_flight += 1
     return [total.of(model) for model, total in sorted(totals.items())]
@@ -122,7 +120,7 @@ class _Call:
 
     @classmethod
     def of(cls, call: StoredCall) -> _Call:
-        known = dict(zip(COLUMNS, call.line, strict=True))
+        known = call.columns
         is_kept = known["answer"] is not None
         return cls(known["key"], known["run_id"], known["model"], _digests(known["parts"]), call.ended_at, is_kept)
 
@@ -146,7 +144,7 @@ class _Total:
         if not is_readable(call.line):  # somebody has been at the store by hand
             self.unpriced_calls += 1
             return
-        known = dict(zip(COLUMNS, call.line, strict=True))
+        known = call.columns
         self.usage += Usage.of(known[kind] or 0 for kind in TOKEN_KINDS)
         if known["cost_nano_usd"] is None:
             self.unpriced_calls += 1

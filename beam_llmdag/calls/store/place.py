@@ -10,15 +10,14 @@ from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.sqlite import SqliteStore
 from beam_llmdag.errors import GraphError
 
-__all__ = ["DEFAULT_STORE", "default_store", "is_on_a_server", "open_store", "sqlite_file"]
+__all__ = ["DEFAULT_STORE", "default_store", "is_on_a_server", "open_store", "server_kind", "sqlite_file"]
 
 DEFAULT_STORE = Path(".llmdag") / "answers.sqlite"
 """Where local runs keep paid answers, unless the environment variable `LLMDAG_STORE` names another place, or `off`."""
 
 STORE_VARIABLE = "LLMDAG_STORE"
 _OFF = ("", "off", "0", "false", "no")
-_POSTGRES = ("postgresql", "postgres")
-_REDIS = ("redis", "rediss")
+_SERVERS = {"postgresql": "postgres", "postgres": "postgres", "redis": "redis", "rediss": "redis"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
@@ -47,8 +46,13 @@ def default_store(store: str | Path | bool | None, *, local: bool) -> str | None
 
 def is_on_a_server(place: str | Path) -> bool:
     """Whether all machines can use the store at a place."""
+    return server_kind(place) is not None
+
+
+def server_kind(place: str | Path) -> str | None:
+    """`"postgres"` or `"redis"`; None for a file, or for what is no place at all."""
     scheme, slashes, _ = str(place).partition("://")
-    return isinstance(place, str) and bool(slashes) and scheme.lower() in (*_POSTGRES, *_REDIS)
+    return _SERVERS.get(scheme.lower()) if isinstance(place, str) and slashes else None
 
 
 def open_store(place: str | Path) -> AnswerStore:
@@ -64,16 +68,16 @@ def open_store(place: str | Path) -> AnswerStore:
         StoreError: a variable in the address is not set, or it is no address.
         ImportError: the client of that server is not installed.
     """
-    if not is_on_a_server(place):
-        return SqliteStore(sqlite_file(place))
-    address = str(place)
-    if address.partition(":")[0].lower() in _POSTGRES:
+    kind = server_kind(place)
+    if kind == "postgres":
         from beam_llmdag.calls.store.postgres import PostgresStore  # its client is an extra
 
-        return PostgresStore(address)
-    from beam_llmdag.calls.store.redis import RedisStore  # its client is an extra
+        return PostgresStore(str(place))
+    if kind == "redis":
+        from beam_llmdag.calls.store.redis import RedisStore  # its client is an extra
 
-    return RedisStore(address)
+        return RedisStore(str(place))
+    return SqliteStore(sqlite_file(place))
 
 
 def sqlite_file(place: str | Path) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from beam_llmdag.calls.store.jobs import Job, granted
+from beam_llmdag.calls.limits.budget import granted
+from beam_llmdag.calls.store.jobs import Job
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.server import ServerStore
 from beam_llmdag.errors import StoreError

@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
 
 import psycopg
 
-from beam_llmdag.calls.address import filled_in, without_secrets
 from beam_llmdag.calls.store.contents import StoredCall, WaitingCall
 from beam_llmdag.calls.store.postgres import GET_LAYOUT, MAKE, check_layout, escaped, unescaped
 from beam_llmdag.calls.store.rows import COLUMNS
+from beam_llmdag.calls.store.server import address_of
 from beam_llmdag.errors import StoreError
 from beam_llmdag.telling import told
 
@@ -41,22 +40,14 @@ class PostgresContents:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            known = filled_in(url)
-        except ValueError as error:
-            raise StoreError(f"the address of the answer store {error}") from None
-        self._place = without_secrets(known)
+        known, self._place = address_of(url)
         with self._errors():
             self._connection = psycopg.connect(known, autocommit=True, connect_timeout=10)
             self._connection.execute(MAKE.encode())
             check_layout(self._connection.execute(GET_LAYOUT).fetchone(), self._place)
 
-    def __enter__(self) -> PostgresContents:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """See `Contents`."""
         self._connection.close()
 
     def calls(self) -> Iterator[StoredCall]:

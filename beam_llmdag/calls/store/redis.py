@@ -28,7 +28,17 @@ except ImportError as missing:
         "an answer store in Redis needs its client on every worker: pip install 'beam-llmdag[redis]'"
     ) from missing
 
-__all__ = ["CALLS", "IN_FLIGHT", "LAYOUT", "LAYOUT_KEY", "OWNERS", "RedisStore", "call_text", "calls_of"]
+__all__ = [
+    "CALLS",
+    "IN_FLIGHT",
+    "LAYOUT",
+    "LAYOUT_KEY",
+    "OWNERS",
+    "RedisStore",
+    "call_text",
+    "calls_of",
+    "check_layout",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +50,7 @@ OWNERS = "llmdag:owners"
 IN_FLIGHT = "llmdag:in_flight"
 BUDGETS = "llmdag:budgets"
 
-# ARGV: run, nano-dollars that are wanted, budget; see `jobs.granted`
+# ARGV: run, nano-dollars that are wanted, budget; see `budget.granted`
 _DRAW = """
 local drawn = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
 local amount = tonumber(ARGV[2])
@@ -79,11 +89,7 @@ class RedisStore(ServerStore):
         layout = await client.get(LAYOUT_KEY)
         if layout is None:
             await client.set(LAYOUT_KEY, LAYOUT, nx=True)
-        elif str(layout) != str(LAYOUT):
-            raise StoreError(
-                f"answer store {self.place} has layout {layout!s}, this version has {LAYOUT}: "
-                "use the version of beam-llmdag that made it, or name another database"
-            )
+        check_layout(layout, self.place)
         if not self._has_told:
             self._has_told = True
             await self._tell_of_losses(client)
@@ -160,6 +166,15 @@ class RedisStore(ServerStore):
                 self.place,
                 policy,
             )
+
+
+def check_layout(layout: Any, place: str) -> None:
+    """Raises `StoreError` if what `LAYOUT_KEY` holds is another layout; None where nobody has written yet."""
+    if layout is not None and str(layout) != str(LAYOUT):
+        raise StoreError(
+            f"answer store {place} has layout {layout!s}, this version has {LAYOUT}: "
+            "use the version of beam-llmdag that made it, or name another database"
+        )
 
 
 def call_text(number: int, ended_at: float, line: Line) -> str:

@@ -7,16 +7,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from beam_llmdag.calls.address import filled_in, without_secrets
 from beam_llmdag.calls.store.contents import StoredCall, WaitingCall
-from beam_llmdag.calls.store.redis import CALLS, IN_FLIGHT, LAYOUT, LAYOUT_KEY, OWNERS, call_text, calls_of
+from beam_llmdag.calls.store.redis import (
+    CALLS,
+    IN_FLIGHT,
+    LAYOUT,
+    LAYOUT_KEY,
+    OWNERS,
+    call_text,
+    calls_of,
+    check_layout,
+)
 from beam_llmdag.calls.store.rows import COLUMNS
+from beam_llmdag.calls.store.server import address_of
 from beam_llmdag.errors import StoreError
 from beam_llmdag.telling import told
 
@@ -37,25 +45,16 @@ class RedisContents:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            known = filled_in(url)
-        except ValueError as error:
-            raise StoreError(f"the address of the answer store {error}") from None
-        self._place = without_secrets(known)
+        known, self._place = address_of(url)
         with self._errors():
             self._client: Any = Redis.from_url(known, decode_responses=True, socket_timeout=60)
             layout = self._client.get(LAYOUT_KEY)
             if layout is None:
                 self._client.set(LAYOUT_KEY, LAYOUT, nx=True)
-        if layout not in (None, str(LAYOUT)):
-            raise StoreError(f"answer store {self._place} has layout {layout!s}, this version has {LAYOUT}")
+        check_layout(layout, self._place)
 
-    def __enter__(self) -> RedisContents:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """See `Contents`."""
         self._client.close()
 
     def calls(self) -> Iterator[StoredCall]:

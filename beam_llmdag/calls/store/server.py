@@ -15,12 +15,25 @@ from beam_llmdag.calls.store.rows import Lines
 from beam_llmdag.errors import StoreError
 from beam_llmdag.telling import told
 
-__all__ = ["ServerStore"]
+__all__ = ["ServerStore", "address_of"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 0.5  # for a server that does not answer; a guess
 _ANSWER_SECONDS = 60.0  # for one batch; a server that takes longer is taken for one that is away
+
+
+def address_of(url: str) -> tuple[str, str]:
+    """The URL of a server with the environment's variables in it, and what of it may be shown.
+
+    Raises:
+        StoreError: a variable is not set.
+    """
+    try:
+        known = filled_in(url)
+    except ValueError as error:
+        raise StoreError(f"the address of the answer store {error}") from None
+    return known, without_secrets(known)
 
 
 class ServerStore(JobStore):
@@ -43,11 +56,7 @@ class ServerStore(JobStore):
 
     def __init__(self, url: str, *, patience_seconds: float = 30.0) -> None:
         super().__init__()
-        try:
-            self._url = filled_in(url)
-        except ValueError as error:
-            raise StoreError(f"the address of the answer store {error}") from None
-        self.place = without_secrets(self._url)
+        self._url, self.place = address_of(url)
         self._patience_seconds = patience_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: list[Job] = []
@@ -114,6 +123,11 @@ class ServerStore(JobStore):
                         await self._open()
                         self._is_open = True
                     lines, draws = await self._run(jobs)
+                self._warn(lines)
+                return [
+                    draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
+                    for job in jobs
+                ]
             except StoreError as error:
                 await self._drop()
                 return error
@@ -126,12 +140,6 @@ class ServerStore(JobStore):
                         "to the calls in flight"
                     )
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            else:
-                self._warn(lines)
-                return [
-                    draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
-                    for job in jobs
-                ]
 
     async def _drop(self) -> None:
         self._is_open = False

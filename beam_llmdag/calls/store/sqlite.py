@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from beam_llmdag.calls.limits.budget import granted
 from beam_llmdag.calls.store.answers import Found
-from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, granted, tell
+from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, tell
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.sqlite_file import open_file, store_error
 from beam_llmdag.errors import StoreError
@@ -161,7 +162,8 @@ def _draw(connection: sqlite3.Connection, run_id: str, wanted: int, limit: int) 
     known = connection.execute("SELECT drawn FROM budgets WHERE run_id = ?", (run_id,)).fetchone()
     drawn = known[0] if known is not None else 0
     amount = granted(wanted, drawn, limit)
-    connection.execute("INSERT OR REPLACE INTO budgets (run_id, drawn) VALUES (?, ?)", (run_id, drawn + amount))
+    if amount:
+        connection.execute("INSERT OR REPLACE INTO budgets (run_id, drawn) VALUES (?, ?)", (run_id, drawn + amount))
     return amount
 
 

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from beam_llmdag.calls.store.contents import StoredCall, WaitingCall
@@ -39,12 +38,8 @@ class SqliteContents:
             self._connection = open_file(path) if make else open_existing(path)
             self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
-    def __enter__(self) -> SqliteContents:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """See `Contents`."""
         self._connection.close()
 
     def calls(self) -> Iterator[StoredCall]:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from beam_llmdag import CallError, Dag, Model, Price, Usage
-from beam_llmdag.calls.limits.run_budget import RunBudget
-from beam_llmdag.calls.store.jobs import granted
+from beam_llmdag.calls.limits.budget import RunBudget, granted
 from beam_llmdag.model import Answer
 from beam_llmdag.testing import ScriptedProvider
 
@@ -107,6 +106,12 @@ def test_a_call_waits_for_those_in_flight_and_is_refused_when_there_are_none():
     error = asyncio.run(refused())
     assert isinstance(error, CallError)
     assert "a call may cost $1.010000: raise budget_usd, or lower max_tokens" in error.message
+
+
+def test_where_nothing_is_left_a_call_without_a_price_is_not_made_either():
+    error = asyncio.run(budget(Purse(), 0.0).reserve(lambda: 0))
+    assert isinstance(error, CallError)
+    assert error.message == "the budget of $0 of this run is spent"
 
 
 def dag_of(provider: ScriptedProvider) -> Dag:
