@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Unpack
 
+from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
+from beam_llmdag.run.batched import BatchedRun
 from beam_llmdag.run.diff import Diff, diff
 from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
-from beam_llmdag.run.options import RunOptions
+from beam_llmdag.run.options import RunOptions, may_wait
 from beam_llmdag.run.report import Report
 from beam_llmdag.run.sampled_run import estimated
 
@@ -31,6 +33,11 @@ class Dag(Graph):
     def run(self, items: Any, *, progress: bool | None = None, **options: Unpack[RunOptions]) -> Report:
         """Runs over items here and now, and waits for the end.
 
+        With `lane="batch"`, of the run, a model or a dimension, requests go in vendors' batch APIs: for half the price,
+        with an answer within a day. The run goes in rounds then: it goes as far as it can, hands in what waits, and
+        goes on when answers have come, until all is answered. It may be stopped at any moment, and with `wait=False` it
+        ends after one round: run again, also elsewhere with the same store, it goes on where it was.
+
         Args:
             items: texts, dicts with `content` (and `id`), `Item`s, an iterator of them, what `read_items` reads
                 from files, or a pandas, polars or pyarrow table.
@@ -49,7 +56,7 @@ class Dag(Graph):
             KeyboardInterrupt: somebody pressed Ctrl-C. Calls are cancelled; what was paid is in the store, and what is
                 finished in `last_report`.
         """
-        run = LocalRun(self, options)
+        run = self._run_of(options)
         try:
             run.run(items, progress=progress)
         except KeyboardInterrupt:
@@ -60,7 +67,7 @@ class Dag(Graph):
 
     async def arun(self, items: Any, *, progress: bool | None = None, **options: Unpack[RunOptions]) -> Report:
         """`run` for a program whose event loop runs, a notebook for example. Cancelled, it cancels its calls."""
-        run = LocalRun(self, options)
+        run = self._run_of(options)
         try:
             await run.arun(items, progress=progress)
         finally:
@@ -82,11 +89,11 @@ class Dag(Graph):
         Raises:
             As `run`, but for `InputError`. Who stops reading early closes the iterator, and so cancels its calls.
         """
-        return LocalRun(self, options).stream(items)
+        return self._stream_of(options).stream(items)
 
     def astream(self, items: Any, **options: Unpack[RunOptions]) -> AsyncIterator[Streamed]:
         """`stream` for a program whose event loop runs; `items` may be an asynchronous iterator."""
-        return LocalRun(self, options).astream(items)
+        return self._stream_of(options).astream(items)
 
     def estimate(self, items: Any, *, sample: int = 20, seed: int = 0, **options: Unpack[RunOptions]) -> Estimate:
         """What a run over `items` will cost: some of them, drawn by chance, are analysed for real, the rest is counted.
@@ -127,6 +134,14 @@ class Dag(Graph):
             As `run`, and GraphError if there is no store.
         """
         return diff(self, items, options)
+
+    def _run_of(self, options: RunOptions) -> LocalRun | BatchedRun:
+        return BatchedRun(self, options) if may_wait(self, options.get("lane")) else LocalRun(self, options)
+
+    def _stream_of(self, options: RunOptions) -> LocalRun:
+        if may_wait(self, options.get("lane")):
+            raise GraphError("a stream delivers each row once and cannot wait for batches: use run, or lane='direct'")
+        return LocalRun(self, options)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "last_report"}

@@ -23,3 +23,8 @@ class RunConfig:
     graph: Graph
     options: CallOptions
     strict: bool = False
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether calls may wait for a batch."""
+        return self.options.may_wait(self.graph.models)

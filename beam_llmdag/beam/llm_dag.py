@@ -18,12 +18,13 @@ from beam_llmdag.beam.config import RunConfig
 from beam_llmdag.beam.items import DUPLICATES, UNUSABLE, JoinRows, RowsOf, UniqueRows
 from beam_llmdag.beam.luggage import to_travel
 from beam_llmdag.beam.panes import AGAIN, GLOBALS, AnswerPanes
-from beam_llmdag.beam.stages import AnswerGlobal, AnswerItems, MakeItems
+from beam_llmdag.beam.stages import WAITS, AnswerGlobal, AnswerItems, MakeItems
 from beam_llmdag.beam.stuck import check_pickling
 from beam_llmdag.beam.windows.apart import Apart
 from beam_llmdag.beam.windows.checks import check_windows
 from beam_llmdag.beam.windows.rewindowed import SameRewindowed, changed
 from beam_llmdag.beam.workers import worker_processes
+from beam_llmdag.calls.batch.lane import BatchRetries
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import GraphError
@@ -39,8 +40,9 @@ from beam_llmdag.graph.plan import (
     head_of,
     rows_end_in_head,
 )
+from beam_llmdag.model import LaneName
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
-from beam_llmdag.run.options import CallSettings, call_options, check_settings
+from beam_llmdag.run.options import CallSettings, call_options, check_settings, may_wait
 
 __all__ = ["LLMDag", "Results"]
 
@@ -99,6 +101,11 @@ class LLMDag(beam.PTransform[Any, Any]):
             part for each. `$NAME` in it is an environment variable of the worker. Needs the extra `redis`.
         keep_prompts: whether every attempt, and so the file of failures, says what was asked. Prompts hold what the
             items hold.
+        lane: `"batch"`: requests to models that say nothing of it themselves go in the vendor's batch API, where it has
+            one. The pipeline is one round then: it enters them in the store and ends, with results that are pending;
+            see `beam_llmdag.Rounds`. Bounded input only. `"direct"`: each goes on its own, whatever models say.
+        batch_retries: how a call is asked again that a batch has not answered: `"batch"`, in the next one, or
+            `"direct"`, on its own at once, at its full price.
         clock: where time comes from, for tests.
         run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
@@ -121,6 +128,8 @@ class LLMDag(beam.PTransform[Any, Any]):
         workers: int | None = None,
         shared_limits: str | None = None,
         keep_prompts: bool = False,
+        lane: LaneName | None = None,
+        batch_retries: BatchRetries = "batch",
         clock: Clock | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -138,6 +147,8 @@ class LLMDag(beam.PTransform[Any, Any]):
             "retry": retry,
             "shared_limits": shared_limits,
             "keep_prompts": keep_prompts,
+            "lane": lane,
+            "batch_retries": batch_retries,
             "clock": clock,
             "run_id": run_id,
         }
@@ -158,6 +169,11 @@ class LLMDag(beam.PTransform[Any, Any]):
         kind = self._plan
         if kind == "auto":
             kind = "pipelined" if local or not elements.is_bounded else "staged"
+        if may_wait(self._graph, options.lane) and not elements.is_bounded:
+            raise GraphError(
+                f"LLMDag({self._graph.name!r}): lane='batch' is for bounded input: a stream delivers each row once; "
+                "it would stay pending there"
+            )
         plan = self._graph.plan(kind)
         check_windows(self._graph.name, plan, elements)
         check_pickling(self._graph)
@@ -228,6 +244,8 @@ class _Wiring:
 
     def _wire_stage(self, stage: Stage) -> None:
         sides = {name: self._answers[name] for name in stage.sides}
+        if stage.space is not None and not isinstance(stage, ItemStage) and self._config.may_wait:
+            sides[WAITS] = self._answers[stage.space]
         rows = self._joined(stage.name, stage.space, stage.rows)
         if isinstance(stage, ItemStage):
             self._rows[stage.name] = rows | stage.name >> AnswerItems(self._config, stage, sides, self._most_in_flight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -20,16 +20,19 @@ from beam_llmdag.graph.dimension import Regroup
 from beam_llmdag.graph.plan import GlobalStage, ItemStage, RegroupStage
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Result, Row
-from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of
+from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of, groups_wait
 from beam_llmdag.run.regroup import regroup_rows
 from beam_llmdag.run.walk import Route, walk
 
-__all__ = ["AnswerGlobal", "AnswerItems", "MakeItems"]
+__all__ = ["WAITS", "AnswerGlobal", "AnswerItems", "MakeItems"]
 
 _NO_ROW = Row(item=Item("", ""))
 """Stands among the rows of a global so that it hears of their end even where there are none."""
 
 _REPORT = "report"
+
+WAITS = "?"
+"""Side input with a result that is pending, if it is not known yet which rows a step is about. No name of a step."""
 
 _Grouped = tuple[str, Iterable[Row]]
 """What comes out of a grouping. The step behind reads it itself: a list handed on is one element, with all the rows."""
@@ -67,8 +70,9 @@ class _GlobalFn(CallFn):
         return self._about(element[0], _real_rows(element[1]), sides, caller)
 
     async def _about(self, group: str, rows: list[Row], sides: Sides, caller: Caller) -> tuple[str, Result]:
-        dag = self._config.graph
-        return group, await evaluate_global(dag.dimensions[self._dimensions[0]], rows, sides, dag, caller, group)
+        dag, known = self._config.graph, {name: groups for name, groups in sides.items() if name != WAITS}
+        step = dag.dimensions[self._dimensions[0]]
+        return group, await evaluate_global(step, rows, known, dag, caller, group, rows_wait=_rows_wait(sides))
 
     def results(self, made: tuple[str, Result]) -> Iterable[Result]:
         return (made[1],)
@@ -89,7 +93,9 @@ class _RegroupFn(beam.DoFn):
         named = {name.removeprefix("side_"): groups for name, groups in sides.items()}
         regroup = self._config.graph.steps[self._name]
         assert isinstance(regroup, Regroup)
-        items, report = regroup_rows(regroup, _real_rows(element[1]), named, self._config.graph)
+        waits, graph = _rows_wait(named), self._config.graph
+        named.pop(WAITS, None)
+        items, report = regroup_rows(regroup, _real_rows(element[1]), named, graph, rows_wait=waits)
         if report.status == "failed":
             stop_if_strict(self._config, report)
         yield pvalue.TaggedOutput(_REPORT, (NO_GROUP, report))
@@ -123,8 +129,13 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
         self._sides = sides
 
     def expand(self, rows: PCollection[Any]) -> Any:
-        answer = beam.ParDo(self._fn, **_as_dicts(self._sides)).with_output_types(tuple[str, Result])
         config, name = self._config, self._name
+        sides = dict(self._sides)
+        if config.graph.dimensions[name].per is not None and config.may_wait:
+            sides[WAITS] = rows | "Waiting rows" >> beam.FlatMap(_waiting(config, name)).with_output_types(
+                tuple[str, Result]
+            )
+        answer = beam.ParDo(self._fn, **_as_dicts(sides)).with_output_types(tuple[str, Result])
         if config.graph.dimensions[name].per is None:
             return rows | _Gather() | "Answer" >> answer
 
@@ -134,6 +145,16 @@ class AnswerGlobal(beam.PTransform[Any, Any]):
 
         keyed = rows | "Group of" >> beam.FlatMap(keyed_by_group).with_output_types(tuple[str, Row])
         return keyed | "Gather" >> beam.GroupByKey() | "Answer" >> answer
+
+
+def _waiting(config: RunConfig, name: str) -> Callable[[Row], Iterator[tuple[str, Result]]]:
+    """What makes a sign of each row that belongs to a group of which nobody knows yet."""
+
+    def sign(row: Row) -> Iterator[tuple[str, Result]]:
+        if not is_duplicate(row) and groups_wait(config.graph.dimensions[name], [row], config.graph):
+            yield NO_GROUP, Result(dimension=name, item_id=NO_GROUP, status="pending")
+
+    return sign
 
 
 class MakeItems(beam.PTransform[Any, Any]):
@@ -165,6 +186,10 @@ class _Gather(beam.PTransform[Any, Any]):
 def _real_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows of a group, for the step that reads them. On the bundle's thread: a runner may let no other iterate."""
     return [row for row in rows if row.item.id and not is_duplicate(row)]
+
+
+def _rows_wait(sides: Sides) -> bool:
+    return any(result.status == "pending" for result in sides.get(WAITS, {}).values())
 
 
 def _as_dicts(sides: SideInputs) -> dict[str, pvalue.AsDict]:

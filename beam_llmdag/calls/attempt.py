@@ -43,6 +43,8 @@ class Outcome:
         error: why there is no data.
         breaker: why the call was not made at all, if that is because the model only fails at present.
         is_outage: whether it failed for nothing, as all calls to the model do at present; then it was no try.
+        batched: whether it came in a batch: nobody waits before another try.
+        is_known: whether the question has it on its bill already.
     """
 
     attempt: Attempt
@@ -51,6 +53,8 @@ class Outcome:
     error: CallError | None = None
     breaker: Verdict | None = None
     is_outage: bool = False
+    batched: bool = False
+    is_known: bool = False
 
 
 class Outcomes:
@@ -76,6 +80,7 @@ class Outcomes:
         *,
         waited_seconds: float,
         latency_seconds: float,
+        batched: bool = False,
     ) -> Outcome:
         """What came of a call that was made.
 
@@ -86,6 +91,7 @@ class Outcomes:
             provider: who was asked.
             waited_seconds: for the permit.
             latency_seconds: for the answer.
+            batched: whether it came in a batch, at its price.
         """
         error = said if isinstance(said, CallError) else None
         answer = said if isinstance(said, Answer) else None
@@ -95,7 +101,7 @@ class Outcomes:
                 data = checked(answer, output)
             except CallError as bad:
                 error = bad
-        attempt = self._attempt(provider, request, answer, error, waited_seconds, latency_seconds)
+        attempt = self._attempt(provider, request, answer, error, waited_seconds, latency_seconds, batched=batched)
         return Outcome(attempt, data, None if answer is None else answer.text, error)
 
     def _attempt(
@@ -106,12 +112,14 @@ class Outcomes:
         error: CallError | None,
         waited: float,
         took: float,
+        *,
+        batched: bool,
     ) -> Attempt:
         model = request.model
         usage = answer.usage if answer is not None else None if error is None else _usage_of_failure(error)
         usage = usage if isinstance(usage, Usage) and usage.is_possible else None
         request_id = name_text(answer.request_id if answer is not None else error and error.request_id)
-        cost = self._prices.cost(model.spec, usage, at=self._clock.now())
+        cost = self._prices.cost(model.spec, usage, at=self._clock.now(), batched=batched)
         prompt = None
         if self._keep_prompts:
             prompt = _kept(readable(request.messages, request.system), _LONGEST_PROMPT, provider)

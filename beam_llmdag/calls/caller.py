@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from beam_llmdag.calls.attempt import Outcomes, checked
+from beam_llmdag.calls.batch.lane import BatchLane, BatchRetries, Waiting, batches_of
 from beam_llmdag.calls.clients import Clients
 from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.ladder import Ladder
@@ -30,7 +31,7 @@ from beam_llmdag.calls.store.line import Line
 from beam_llmdag.calls.watch import NO_WATCH, Watch
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import CallError, StoreError
-from beam_llmdag.model import Answer, Model, Request
+from beam_llmdag.model import Answer, LaneName, Model, Request
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import PriceTable
 from beam_llmdag.text import clean_text
@@ -56,6 +57,9 @@ class Caller:
         workers: processes among which what the models say of their limits is divided.
         shared: where their limits per minute are counted for all processes instead; None to divide them, too.
         keep_prompts: whether attempts say what was asked.
+        lane: the way of requests to models that say nothing of it themselves; `"direct"`: of all.
+        batch_retries: see `BatchRetries`.
+        in_rounds: whether this may be one round of several; see `Result.store_hit`.
         watch: is told how the calls go on.
     """
 
@@ -75,18 +79,28 @@ class Caller:
         workers: int = 1,
         shared: SharedLimits | None = None,
         keep_prompts: bool = False,
+        lane: LaneName | None = None,
+        batch_retries: BatchRetries = "batch",
+        in_rounds: bool = False,
         watch: Watch = NO_WATCH,
     ) -> None:
         gate = partial(limits.gate, workers=workers, clock=clock, shared=shared)
         self._clients = Clients(providers, clock, gate)
-        lane = DirectLane(
-            outcomes=Outcomes(prices, clock, keep_prompts=keep_prompts),
-            estimates=Estimates(prices, clock),
+        outcomes, estimates = Outcomes(prices, clock, keep_prompts=keep_prompts), Estimates(prices, clock)
+        self._direct = DirectLane(outcomes=outcomes, estimates=estimates, budget=budget, retry=retry, clock=clock)
+        self._batch = BatchLane(
+            outcomes=outcomes,
+            estimates=estimates,
             budget=budget,
             retry=retry,
             clock=clock,
+            run_id=run_id,
+            direct=self._direct,
+            retries=batch_retries,
         )
-        self._ladder = Ladder(lane=lane, retry=retry, clock=clock, rng=rng, watch=watch)
+        self._lane = lane
+        self._in_rounds = in_rounds
+        self._ladder = Ladder(retry=retry, clock=clock, rng=rng, watch=watch)
         self._budget = budget
         self.watch = watch
         self._store = store
@@ -131,7 +145,8 @@ class Caller:
     async def _ask_once(self, question: Question, calls: Sequence[Call], store: AnswerStore) -> Reply:
         """Asks what nobody else is asking at this moment; else waits, and shares the reply or finds it in the store."""
         keys = [
-            _Keys.of(answer_key(request, target.key_parts), request, question.dimension) for request, target in calls
+            _Keys.of(answer_key(call.request, call.target.key_parts), call.request, question.dimension)
+            for call in calls
         ]
         twin = self._asking.get(keys[0].shared)
         has_twin = twin is not None and twin.question.dimension != question.dimension
@@ -143,13 +158,17 @@ class Caller:
         asking = self._asking[asked] = _Asking(question, asyncio.get_running_loop().create_future())
         payer = Payer.of(self._run_id, question.dimension, question.subject)
         try:
-            reply, kept = await self._stored(question, keys, payer, store, has_twin=has_twin)
-            if not reply.store_hit:
+            reply, kept, numbers = await self._stored(question, keys, payer, store, has_twin=has_twin)
+            if reply.model is None and reply.error is None:
                 lines = [
                     Line(store, Asked(key=name, model=model.spec, payer=payer, parts=key.parts))
                     for name, key, model in zip(kept, keys, question.models, strict=True)
                 ]
-                reply = await self._ladder.ask(question, calls, lines, reply)
+                calls = [self._in_lane(call, line, numbers) for call, line in zip(calls, lines, strict=True)]
+                try:
+                    reply = await self._ladder.ask(question, calls, lines, reply)
+                except Waiting:
+                    reply.is_pending = True
             asking.reply = reply
             return reply
         finally:
@@ -158,7 +177,7 @@ class Caller:
 
     async def _stored(
         self, question: Question, keys: Sequence[_Keys], payer: Payer, store: AnswerStore, *, has_twin: bool
-    ) -> tuple[Reply, list[str]]:
+    ) -> tuple[Reply, list[str], frozenset[int]]:
         """The answer of the first model that has one in the store: a fallback's was paid for as well.
 
         Args:
@@ -170,9 +189,9 @@ class Caller:
         Returns:
             The reply, with what this very question has been paid for: its bundle failed and is repeated, or the run
             is started again, and the bill went with its rows. And the keys under which answers are to be kept, if it
-            has neither answer nor error.
+            has neither answer nor error; and the numbers of the calls that it has been paid for.
         """
-        answers, paid = await store.find([*(key.own for key in keys), *(key.shared for key in keys)], payer)
+        answers, paid, numbers = await store.find([*(key.own for key in keys), *(key.shared for key in keys)], payer)
         found = {stored.key: stored for stored in answers}
         kept = [key.own if has_twin else key.shared for key in keys]
         for index, key in enumerate(keys):
@@ -190,10 +209,26 @@ class Caller:
                 data = checked(Answer(text=stored.text), question.output)
             except CallError as error:
                 if error.error_class == "user_function":  # a broken validator breaks on the next answer, too
-                    return Reply(error=error, attempts=paid, store_hit=True), kept
+                    return Reply(error=error, attempts=paid, store_hit=True), kept, numbers
                 continue  # a validator changed: asked again, and replaced
-            return Reply(data=data, model=stored.model, attempts=paid, store_hit=True), kept
-        return Reply(attempts=paid), kept
+            mine = self._in_rounds and bool(paid) and paid[-1].error_class is None
+            return Reply(data=data, model=stored.model, attempts=paid, store_hit=not mine), kept, numbers
+        return Reply(attempts=paid), kept, numbers
+
+    def _in_lane(self, call: Call, line: Line, numbers: frozenset[int]) -> Call:
+        """A call on the way that it is to go.
+
+        Raises:
+            CallError: its model has no such way.
+        """
+        model = call.request.model
+        if self._lane == "direct" or (model.lane or self._lane) != "batch":
+            return call
+        if batches_of(call.target.provider) is not None:
+            return call._replace(lane=self._batch.of(line, numbers))
+        if model.lane is None:  # the run's lane is for those that have it
+            return call
+        raise CallError("bad_request", f"{model.spec} has no batch API: leave out lane='batch' there", sent=False)
 
     def _call(self, question: Question, model: Model) -> Call:
         """The question as `model` is asked it.
@@ -214,7 +249,7 @@ class Caller:
             output=target.schema,
             sample=question.sample,
         )
-        return Call(request, target)
+        return Call(request, target, self._direct)
 
 
 class _Keys(NamedTuple):
@@ -253,6 +288,8 @@ class _Asking:
 
 def _shared(reply: Reply) -> Reply:
     """The reply to an identical question, for which nothing more was paid."""
+    if reply.is_pending:
+        return Reply(is_pending=True)
     if reply.error is None:
         return Reply(data=reply.data, model=reply.model, store_hit=True)
     attempts = [replace(attempt, sent=False, usage=Usage(), cost_nano_usd=0) for attempt in reply.attempts]

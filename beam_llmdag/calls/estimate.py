@@ -27,7 +27,7 @@ class Estimates:
         self._clock = clock
         self._longest: dict[str, int] = {}
 
-    def nano_usd(self, request: Request, most_output_tokens: int | None) -> int:
+    def nano_usd(self, request: Request, most_output_tokens: int | None, *, batched: bool = False) -> int:
         """Nano-dollars that a call may cost; 0 if its model has no price.
 
         The prompt is counted by its length, and as many tokens are written as may be. Where nobody knows how many that
@@ -35,11 +35,12 @@ class Estimates:
 
         Args:
             most_output_tokens: limit of the answer's length; None if the vendor decides.
+            batched: whether it goes in a batch.
         """
         spec = request.model.spec
         output_tokens = most_output_tokens or _LONGER * self._longest.get(spec, _UNKNOWN_OUTPUT_TOKENS // _LONGER)
         usage = Usage(input_tokens=estimated_tokens(request.messages, request.system), output_tokens=output_tokens)
-        return self._prices.cost(spec, usage, at=self._clock.now()) or 0
+        return self._prices.cost(spec, usage, at=self._clock.now(), batched=batched) or 0
 
     def learn(self, spec: str, usage: Usage | None) -> None:
         """An answer of a model has come; None if nobody knows how long it is."""

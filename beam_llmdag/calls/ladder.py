@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from beam_llmdag.calls.attempt import Outcome
-from beam_llmdag.calls.clients import Target
-from beam_llmdag.calls.lane import Lane, Patience, Permit
+from beam_llmdag.calls.lane import Patience, Permit
 from beam_llmdag.calls.limits.gate import Gate
 from beam_llmdag.calls.question import Call, Question, Reply
 from beam_llmdag.calls.retry import RetryPolicy
@@ -32,15 +32,13 @@ class Ladder:
     """Goes from try to try and from model to model until one answers well, or the last has failed.
 
     Args:
-        lane: how requests travel.
         retry: when to try again.
         clock: time.
         rng: jitter.
         watch: is told of every try.
     """
 
-    def __init__(self, *, lane: Lane, retry: RetryPolicy, clock: Clock, rng: random.Random, watch: Watch) -> None:
-        self._lane = lane
+    def __init__(self, *, retry: RetryPolicy, clock: Clock, rng: random.Random, watch: Watch) -> None:
         self._retry = retry
         self._clock = clock
         self._rng = rng
@@ -83,10 +81,10 @@ class Ladder:
 
         A model that is left alone is waited for only if there is no other to ask.
         """
-        asked, target = call
+        asked, target, lane = call
         tries = 0
         while True:
-            outcome = await self._attempt(asking, asked, target, line)
+            outcome = await self._attempt(asking, lane.permit(asked, target), asked.model, line)
             error = outcome.error
             tries += not outcome.is_outage  # the breaker says how long an outage is waited for
             if error is None or tries == asked.model.attempts or asking.time_is_up:
@@ -95,6 +93,8 @@ class Ladder:
                 asked = _with_complaint(call.request, outcome)
             elif not self._retry.waits_for(error):
                 return outcome
+            if outcome.batched:
+                continue
             delay = self._retry.delay_seconds(max(tries, 1), error, self._rng)
             if outcome.breaker is not None:
                 if outcome.breaker.wait_seconds is None or not is_last:
@@ -105,20 +105,25 @@ class Ladder:
             if delay > 0:
                 asking.spend(await self._rest(target.gate, delay, error))
 
-    async def _attempt(self, asking: _Tries, request: Request, target: Target, line: Line | None) -> Outcome:
+    async def _attempt(
+        self, asking: _Tries, permission: AbstractAsyncContextManager[Permit], model: Model, line: Line | None
+    ) -> Outcome:
         """Makes one call, if it may be made; enters it in the reply, the store and the ledger."""
-        patience, is_last = asking.patience(request.model)
-        async with self._lane.permit(request, target) as permit:
+        patience, is_last = asking.patience(model)
+        async with permission as permit:
             outcome = permit.refusal or await self._ask(permit, asking.question.output, patience, line)
         attempt, attempts = outcome.attempt, asking.reply.attempts
+        if outcome.is_known:
+            return outcome
         if outcome.breaker is None or not attempts or attempts[-1].sent:  # told once, however often it is looked
             attempts.append(attempt)
             self._watch.attempted(asking.question.dimension, asking.question.subject, attempt)
-        asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
+        if not outcome.batched:
+            asking.spend(patience.seconds if is_last and attempt.error_class == "timeout" else attempt.latency_seconds)
         return outcome
 
     async def _ask(self, permit: Permit, output: Output, patience: Patience, line: Line | None) -> Outcome:
-        if line is None:
+        if line is None or permit.records:
             return await permit.ask(output, patience)
         line.begin()
         try:

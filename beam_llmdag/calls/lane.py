@@ -28,7 +28,7 @@ from beam_llmdag.records.result import Attempt
 from beam_llmdag.telling import shortened, told
 from beam_llmdag.usage import Usage
 
-__all__ = ["DirectLane", "Lane", "Patience", "Permit"]
+__all__ = ["DirectLane", "Lane", "Patience", "Permit", "redacted"]
 
 _NOTHING = Usage()
 _CANCELLED = CallError("timeout", "cancelled before an answer came")
@@ -64,10 +64,12 @@ class Permit(Protocol):
     Attributes:
         refusal: what stands for the call if it is not to be made; else None, and `ask` may be called once.
         lost: the attempt, if `ask` was cancelled: it may be billed.
+        records: whether `ask` enters in the ledger what comes of the call; else who asks does.
     """
 
     refusal: Outcome | None
     lost: Attempt | None
+    records: bool
 
     async def ask(self, output: Output, patience: Patience) -> Outcome:
         """Asks; whatever the provider does becomes an `Outcome`.
@@ -168,11 +170,13 @@ class DirectLane:
             raised = CallError("connection", told(error))
         except BaseException as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
             raised = fault(f"the provider raised {told(error)}", error)
-        return _redacted(raised, key_of(provider), self._retry)
+        return redacted(raised, key_of(provider), self._retry)
 
 
 class _DirectPermit:
     """`Permit` of a `DirectLane`."""
+
+    records = False
 
     __slots__ = ("_asked_at", "_is_open", "_lane", "_request", "_reserved", "_target", "_ticket", "lost", "refusal")
 
@@ -243,7 +247,7 @@ class _DirectPermit:
         )
 
 
-def _redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
+def redacted(error: CallError, secret: str | None, retry: RetryPolicy) -> CallError:
     """`error` without the key, which some vendors echo, and not too long; nor is the wait that it asks for."""
     return CallError(
         error.error_class,

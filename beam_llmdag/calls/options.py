@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from beam_llmdag.calls.batch.lane import BatchRetries
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.clock import Clock, SystemClock
-from beam_llmdag.model import Model
+from beam_llmdag.model import LaneName, Model
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import PriceTable
 
-__all__ = ["CallOptions", "Declared"]
+__all__ = ["CallOptions", "Declared", "lane_may_wait"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class CallOptions:
         workers: processes among which limits are divided.
         shared_limits: URL of the Redis server where limits per minute are counted instead; None to divide them, too.
         keep_prompts: whether attempts say what was asked.
+        lane: the way of requests to models that say nothing of it themselves; `"direct"`: of all.
+        batch_retries: see `BatchRetries`.
     """
 
     run_id: str
@@ -38,6 +41,21 @@ class CallOptions:
     workers: int = 1
     shared_limits: str | None = None
     keep_prompts: bool = False
+    lane: LaneName | None = None
+    batch_retries: BatchRetries = "batch"
+
+    def may_wait(self, models: Iterable[Model]) -> bool:
+        """Whether calls may wait for a batch, so that the run goes in rounds.
+
+        Args:
+            models: those that are known before any item is.
+        """
+        return lane_may_wait(self.lane, models)
+
+
+def lane_may_wait(lane: LaneName | None, models: Iterable[Model]) -> bool:
+    """Whether calls to these models may wait for a batch, where the run's lane is this."""
+    return lane == "batch" or (lane is None and any(model.lane == "batch" for model in models))
 
 
 class Declared(Protocol):

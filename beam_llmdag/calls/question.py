@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from beam_llmdag.calls.clients import Target
+from beam_llmdag.calls.lane import Lane
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Message, Model, Request
 from beam_llmdag.outputs.output import Output
@@ -51,6 +52,7 @@ class Reply:
         attempts: every call made, in order, also those of models that failed.
         store_hit: the answer was in the store.
         reason: what a reader of a good answer should know.
+        is_pending: it waits for a batch: there is neither answer nor error yet.
     """
 
     data: Any = None
@@ -59,10 +61,12 @@ class Reply:
     attempts: list[Attempt] = field(default_factory=list)
     store_hit: bool = False
     reason: str | None = None
+    is_pending: bool = False
 
 
 class Call(NamedTuple):
-    """What one model is asked, and how."""
+    """What one model is asked, how, and by which way."""
 
     request: Request
     target: Target
+    lane: Lane

@@ -72,6 +72,9 @@ class Worker:
                     workers=options.workers,
                     shared=None if options.shared_limits is None else self._shared_limits(options.shared_limits),
                     keep_prompts=options.keep_prompts,
+                    lane=options.lane,
+                    batch_retries=options.batch_retries,
+                    in_rounds=options.may_wait(declared.models),
                     watch=watch,
                 )
                 run = self._runs[options.run_id] = _Run(caller, options.store)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from beam_llmdag.errors import GraphError
-from beam_llmdag.model import Effort, Model, as_model
+from beam_llmdag.model import Effort, LaneName, Model, as_model
 from beam_llmdag.outputs.output import Output
 
 __all__ = ["ABSENT", "RESERVED", "Dimension", "Function", "OnMissing", "Regroup", "Scope", "Step"]
@@ -117,6 +117,7 @@ class Dimension:
     deadline_seconds: float | None = None
     attempts: int | None = None
     max_prompt_tokens: int | None = None
+    lane: LaneName | None = None
     merge_prompt: Function | None = field(default=None, init=False)
 
     def merge(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,10 +181,10 @@ class Dimension:
         return self.tuned(self.model).chain() if isinstance(self.model, Model) else None
 
     def tuned(self, model: Model) -> Model:
-        """`model` and its fallbacks with the temperature, tokens, effort, time-out and attempts of this dimension."""
+        """`model` and its fallbacks with what this dimension says of its parameters."""
         own = {
             name: value
-            for name in ("temperature", "max_tokens", "effort", "timeout_seconds", "attempts")
+            for name in ("temperature", "max_tokens", "effort", "timeout_seconds", "attempts", "lane")
             if (value := getattr(self, name)) is not None
         }
         if not own:

@@ -12,7 +12,7 @@ from beam_llmdag.graph.explain import explain
 from beam_llmdag.graph.names import new_name, written_name
 from beam_llmdag.graph.order import step_needs
 from beam_llmdag.graph.plan import Plan, PlanKind, make_plan
-from beam_llmdag.model import Effort, Model, as_model
+from beam_llmdag.model import Effort, LaneName, Model, as_model
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.providers.base import ProviderFactory, asked_schema, check_provider
 from beam_llmdag.providers.prices import Price, PriceTable
@@ -79,6 +79,7 @@ class Graph:
         deadline_seconds: float | None = None,
         attempts: int | None = None,
         max_prompt_tokens: int | None = None,
+        lane: LaneName | None = None,
         samples: int = 1,
         vote: Callable[..., Any] | Literal["majority"] | None = None,
     ) -> Any:
@@ -102,7 +103,7 @@ class Graph:
             on_missing: what to do if a dependency failed or was skipped: `"skip"` this one too, `"fail"`, or `"run"`
                 with None in its place. In a global: leave the item out, fail, or run with None for the item.
             system: system text, behind the model's own.
-            temperature, max_tokens, effort, timeout_seconds, attempts: over those of the model.
+            temperature, max_tokens, effort, timeout_seconds, attempts, lane: over those of the model.
             deadline_seconds: longest time for all tries and fallbacks together.
             max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
                 default what the model's context holds.
@@ -143,6 +144,7 @@ class Graph:
                 deadline_seconds=deadline_seconds,
                 attempts=attempts,
                 max_prompt_tokens=max_prompt_tokens,
+                lane=lane,
                 samples=samples,
                 vote=None if vote is None else _vote_of(vote, where),
             )

@@ -15,6 +15,7 @@ __all__ = [
     "Answer",
     "Effort",
     "Image",
+    "LaneName",
     "LimitKind",
     "LimitState",
     "Message",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 Effort = Literal["minimal", "low", "medium", "high"]
+LaneName = Literal["direct", "batch"]
 Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal", "unknown"]
 LimitKind = Literal["requests", "input_tokens", "output_tokens", "tokens"]
@@ -63,6 +65,8 @@ class Model:
             in Google Cloud's Secret Manager, `"projects/<project>/secrets/<name>/versions/latest"`, which the worker
             reads at its first call. None for the vendor's usual variable.
         extra_body: more fields of the request's JSON body, sent as they are.
+        lane: `"direct"`: every request on its own. `"batch"`: in the vendor's batch API, for half the price and an
+            answer within a day; the run goes in rounds then, see `Dag.run`. None: as the run says, else `"direct"`.
     """
 
     spec: str
@@ -82,6 +86,7 @@ class Model:
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     query: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)  # a dict has no hash
+    lane: LaneName | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         base_url = address_fault(self.base_url)
@@ -111,6 +116,8 @@ class Model:
             raise GraphError(
                 f"model {self.spec!r}: effort is one of {', '.join(get_args(Effort))}, not {self.effort!r}"
             )
+        if self.lane is not None and self.lane not in get_args(LaneName):
+            raise GraphError(f"model {self.spec!r}: lane is one of {', '.join(get_args(LaneName))}, not {self.lane!r}")
         if not (self.api_key_env is None or self.api_key_secret or _VARIABLE.fullmatch(self.api_key_env)):
             raise GraphError(
                 f"model {self.spec!r}: api_key_env is the name of an environment variable or of a secret's version, "

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import anthropic
-import httpx2
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Image, Message, Model, Request
+from beam_llmdag.providers.batch.anthropic import AnthropicBatches
 from beam_llmdag.providers.dialects import ANTHROPIC
 from beam_llmdag.providers.http.access import Access
-from beam_llmdag.providers.http.body import WholeBodies, text_of
+from beam_llmdag.providers.http.body import LONGEST_FILE, WholeBodies
 from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import UNLIMITED
-from beam_llmdag.providers.http.provider import HttpProvider
-from beam_llmdag.providers.http.reply import Reply, read_reply
 from beam_llmdag.providers.http.request_body import base64_of, deep_merged, given, mapping
+from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.providers.http.stop_reasons import stop_of
 from beam_llmdag.providers.http.usage_report import agreed, count, details, part
 from beam_llmdag.text import name_text
@@ -34,7 +32,13 @@ class _Client(WholeBodies, anthropic.DefaultAioHttpClient):
     """The SDK's own client over aiohttp, with whole bodies."""
 
 
-class AnthropicProvider(HttpProvider):
+class _FileClient(_Client):
+    """The same for whole files."""
+
+    longest_body = LONGEST_FILE
+
+
+class AnthropicProvider(SdkProvider):
     """Anthropic's Messages API.
 
     Args:
@@ -44,6 +48,8 @@ class AnthropicProvider(HttpProvider):
     """
 
     dialect = ANTHROPIC
+    status_error = anthropic.APIStatusError
+    connection_error = anthropic.APIConnectionError
     default_max_tokens = 4096  # the API insists on a number
 
     def __init__(self, model: Model, *, clock: Clock | None = None) -> None:
@@ -51,44 +57,29 @@ class AnthropicProvider(HttpProvider):
             model=model, key_variables=("ANTHROPIC_API_KEY",), url_variable="ANTHROPIC_BASE_URL", added_paths=_ADDED
         )
         super().__init__(model, access, clock)
-        self._client: anthropic.AsyncAnthropic | None = None
 
     def _path(self, request: Request) -> str:  # noqa: ARG002 - as every API
         return _PATH
 
-    async def _send(self, request: Request) -> Reply:
-        try:
-            client = self._client or self._new_client()
-            response = await client.post(
-                _PATH,
-                cast_to=httpx2.Response,
-                body=request_body(request),
-                options={"timeout": request.model.timeout_seconds, "max_retries": 0},
-            )
-        except anthropic.APIStatusError as error:
-            response = error.response
-        except (anthropic.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            raise self._unanswered(request, error) from None
-        except (TypeError, ValueError, httpx2.InvalidURL) as error:
-            raise self._unsendable(error) from None
-        return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
+    def body(self, request: Request) -> dict[str, Any]:
+        """See `SdkProvider`."""
+        return request_body(request)
 
-    def _new_client(self) -> anthropic.AsyncAnthropic:
+    def batches(self) -> AnthropicBatches:
+        """See `Batched`."""
+        return AnthropicBatches(self)
+
+    def _new_client(self, *, for_files: bool) -> anthropic.AsyncAnthropic:
         address = self.access.address
-        self._client = anthropic.AsyncAnthropic(
+        kind = _FileClient if for_files else _Client
+        return anthropic.AsyncAnthropic(
             api_key=self._key_to_send(),
             base_url=address.base,
             default_headers=self.model.headers,
             default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
+            http_client=kind(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
         )
-        return self._client
-
-    async def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
 
     def _read(self, body: Mapping[str, Any]) -> Answer | None:
         blocks = body.get("content")

@@ -69,7 +69,7 @@ class GoogleProvider(HttpProvider):
         except errors.APIError as error:
             return await self._refusal(request, cast(WholeResponse, error.response))
         except (aiohttp.ClientError, OSError) as error:
-            raise self._unanswered(request, error) from None
+            raise self._unanswered(request.model.timeout_seconds, error) from None
         except (TypeError, ValueError) as error:
             raise self._unsendable(error) from None
         raw = response.sdk_http_response or types.HttpResponse()
@@ -80,7 +80,7 @@ class GoogleProvider(HttpProvider):
         try:
             return read_reply(response.status, response.headers, await response.text(), self.access)
         except (aiohttp.ClientError, OSError) as error:
-            raise self._unanswered(request, error) from None
+            raise self._unanswered(request.model.timeout_seconds, error) from None
 
     def _new_client(self) -> genai.Client:
         key, certificates = self._key_to_send(), trusting()

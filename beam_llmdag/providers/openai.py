@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import aiohttp
-import httpx2
 import openai
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.model import Answer, Model, Request
 from beam_llmdag.providers import openai_chat, openai_responses
+from beam_llmdag.providers.batch.openai import OpenAIBatches
 from beam_llmdag.providers.dialects import OPENAI
 from beam_llmdag.providers.http.access import Access
-from beam_llmdag.providers.http.body import WholeBodies, text_of
+from beam_llmdag.providers.http.body import LONGEST_FILE, WholeBodies
 from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import UNLIMITED
-from beam_llmdag.providers.http.provider import HttpProvider
-from beam_llmdag.providers.http.reply import Reply, read_reply
+from beam_llmdag.providers.http.reply import Reply
+from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.usage import Usage
 
-__all__ = ["OpenAIChatProvider", "OpenAIResponsesProvider", "openai_provider"]
+__all__ = ["OpenAIChatProvider", "OpenAIProvider", "OpenAIResponsesProvider", "openai_provider"]
 
 _ADDED = ("/chat/completions", "/responses")  # users copy whole addresses
 
@@ -31,9 +29,17 @@ class _Client(WholeBodies, openai.DefaultAioHttpClient):
     """The SDK's own client over aiohttp, with whole bodies."""
 
 
-class _OpenAIProvider(HttpProvider):
+class _FileClient(_Client):
+    """The same for whole files."""
+
+    longest_body = LONGEST_FILE
+
+
+class OpenAIProvider(SdkProvider):
     """What both APIs share: client, sending, errors."""
 
+    status_error = openai.APIStatusError
+    connection_error = openai.APIConnectionError
     dialect = OPENAI
     path: ClassVar[str]
 
@@ -46,51 +52,28 @@ class _OpenAIProvider(HttpProvider):
             fixed_key=key,
         )
         super().__init__(model, access, clock)
-        self._client: openai.AsyncOpenAI | None = None
 
     def _path(self, request: Request) -> str:  # noqa: ARG002 - as every API
         return self.path
 
-    @abstractmethod
-    def _body(self, request: Request) -> dict[str, Any]:
-        """The JSON body of a request."""
+    def batches(self) -> OpenAIBatches:
+        """See `Batched`."""
+        return OpenAIBatches(self)
 
-    async def _send(self, request: Request) -> Reply:
-        try:
-            client = self._client or self._new_client()
-            response = await client.post(
-                self.path,
-                cast_to=httpx2.Response,
-                body=self._body(request),
-                options={"timeout": request.model.timeout_seconds, "max_retries": 0},
-            )
-        except openai.APIStatusError as error:
-            response = error.response
-        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            raise self._unanswered(request, error) from None
-        except (TypeError, ValueError, httpx2.InvalidURL) as error:
-            raise self._unsendable(error) from None
-        return read_reply(response.status_code, response.headers, text_of(response.content), self.access)
-
-    def _new_client(self) -> openai.AsyncOpenAI:
+    def _new_client(self, *, for_files: bool) -> openai.AsyncOpenAI:
         address = self.access.address
-        self._client = openai.AsyncOpenAI(
+        kind = _FileClient if for_files else _Client
+        return openai.AsyncOpenAI(
             api_key=self._key_to_send(),
             base_url=address.base,
             default_headers=self.model.headers,
             default_query=address.query,
             max_retries=0,
-            http_client=_Client(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
+            http_client=kind(limits=UNLIMITED, follow_redirects=False, verify=trusting()),
         )
-        return self._client
-
-    async def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
 
 
-class OpenAIResponsesProvider(_OpenAIProvider):
+class OpenAIResponsesProvider(OpenAIProvider):
     """OpenAI's Responses API. Nothing is stored at OpenAI (`store: false`) unless `extra_body` says so.
 
     Args:
@@ -101,7 +84,8 @@ class OpenAIResponsesProvider(_OpenAIProvider):
 
     path = "/responses"
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """See `SdkProvider`."""
         return openai_responses.request_body(request)
 
     def _read(self, body: Mapping[str, Any]) -> Answer | None:
@@ -111,7 +95,7 @@ class OpenAIResponsesProvider(_OpenAIProvider):
         return openai_responses.read_usage(body)
 
 
-class OpenAIChatProvider(_OpenAIProvider):
+class OpenAIChatProvider(OpenAIProvider):
     """Chat Completions, of OpenAI and of every server that speaks it (vLLM, Ollama, llama.cpp, gateways, …).
 
     Args:
@@ -122,7 +106,8 @@ class OpenAIChatProvider(_OpenAIProvider):
 
     path = "/chat/completions"
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """See `SdkProvider`."""
         return openai_chat.request_body(request, own_server=self.endpoint is None)
 
     def _read(self, body: Mapping[str, Any]) -> Answer | None:

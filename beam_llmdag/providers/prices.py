@@ -27,6 +27,7 @@ _LIBRARY_PROVIDERS = ("anthropic", "openai", "google")
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
 _MOST_NANO_USD = 2**61  # of one call: what has no place in a file's 64 bits is no cost that anybody knows
+_BATCH_PARTS = 2  # one of them is paid for a call in a batch
 _DAY_SECONDS = 86_400
 _NOTHING = Usage()
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
@@ -90,8 +91,8 @@ class _Rates(NamedTuple):
         per = math.lcm(*(rate.denominator for rate in nano))
         return cls(per, *(int(rate * per) for rate in nano))
 
-    def nano_usd(self, usage: Usage) -> int:
-        """Nano-dollars for one request, rounded half to even."""
+    def nano_usd(self, usage: Usage, parts: int = 1) -> int:
+        """Nano-dollars for one request, rounded half to even; where only one of so many parts is paid, for that."""
         read, write, write_1h = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
         total = (
             (usage.input_tokens - read - write) * self.input
@@ -100,8 +101,9 @@ class _Rates(NamedTuple):
             + (write - write_1h) * self.cache_write
             + write_1h * self.cache_write_1h
         )
-        whole, rest = divmod(total, self.per)
-        return whole + (2 * rest > self.per or (2 * rest == self.per and whole % 2))
+        per = self.per * parts
+        whole, rest = divmod(total, per)
+        return whole + (2 * rest > per or (2 * rest == per and whole % 2))
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class PriceTable:
     """
 
     own: Mapping[str, Price | Sequence[Price]] = field(default_factory=dict)
-    _found: dict[tuple[str, int], Callable[[Usage], int] | None] = field(
+    _found: dict[tuple[str, int], Callable[[Usage, int], int] | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     """What has been looked up: model and day -> what computes the cost of a request."""
@@ -128,13 +130,16 @@ class PriceTable:
             if not isinstance(dated, Sequence) or not dated or not all(isinstance(price, Price) for price in dated):
                 raise GraphError(f"price of {name!r}: give a Price, or a list of them, not {prices!r}")
 
-    def cost(self, spec: str, usage: Usage | None, *, at: float) -> int | None:
+    def cost(self, spec: str, usage: Usage | None, *, at: float, batched: bool = False) -> int | None:
         """Nano-dollars of one request.
 
         Args:
             spec: `"provider:name"` as the user wrote it.
             usage: tokens of the request; None if nobody knows.
             at: when the request was made, in Unix seconds.
+            batched: whether it went in a batch: all three vendors take half the price then, of tokens of every kind
+                (https://docs.anthropic.com/en/docs/build-with-claude/batch-processing#pricing,
+                https://platform.openai.com/docs/guides/batch, https://ai.google.dev/gemini-api/docs/batch-api).
 
         Returns:
             None if the usage is unknown or the model has no price.
@@ -148,7 +153,7 @@ class PriceTable:
             cost_of = self._found[key] = self._cost_of(spec, datetime.fromtimestamp(at, UTC).date())
         if cost_of is None:
             return 0 if usage == _NOTHING else None
-        cost = cost_of(usage)
+        cost = cost_of(usage, _BATCH_PARTS if batched else 1)
         return cost if cost < _MOST_NANO_USD else None
 
     def __reduce__(self) -> tuple[type[PriceTable], tuple[Any]]:
@@ -158,7 +163,7 @@ class PriceTable:
         """Whether the model has a price."""
         return self.cost(spec, Usage(input_tokens=1), at=at) is not None
 
-    def _cost_of(self, spec: str, day: date) -> Callable[[Usage], int] | None:
+    def _cost_of(self, spec: str, day: date) -> Callable[[Usage, int], int] | None:
         """What computes the cost of a request to a model on a day; None if the model has no price."""
         if spec.startswith(_OWN_MACHINE):
             return _free
@@ -212,11 +217,11 @@ def _library_price(spec: str, day: date) -> Price | Any | None:
     return price
 
 
-def _free(_usage: Usage) -> int:
+def _free(_usage: Usage, _parts: int) -> int:
     return 0
 
 
-def _tiered_cost(price: Any, usage: Usage) -> int:
+def _tiered_cost(price: Any, usage: Usage, parts: int) -> int:
     from genai_prices import Usage as LibraryUsage  # slow to import; the user may have prices of their own
 
     theirs = LibraryUsage(
@@ -227,7 +232,7 @@ def _tiered_cost(price: Any, usage: Usage) -> int:
         cache_write_1h_tokens=usage.cache_write_1h_tokens,
     )
     dollars = Decimal(price.calc_price(theirs)["total_price"])
-    return int((dollars * _NANO).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    return int((dollars * _NANO / parts).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 @lru_cache(maxsize=256)

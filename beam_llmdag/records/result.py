@@ -12,7 +12,7 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["Attempt", "CostRow", "Failure", "Result", "Row", "Status"]
 
-Status = Literal["ok", "skipped", "failed", "fallback"]
+Status = Literal["ok", "skipped", "failed", "fallback", "pending"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,8 @@ class Result:
     Attributes:
         dimension: name of the dimension (or of the regroup step).
         item_id: id of the item; the group of a `per=` global; `""` for a global over all items.
-        status: `"ok"`, `"skipped"`, `"failed"` or `"fallback"` (a value that `on_failure` supplied).
+        status: `"ok"`, `"skipped"`, `"failed"`, `"fallback"` (a value that `on_failure` supplied) or `"pending"` (it
+            waits for a batch, or for another that does: a later round will know).
         data: the validated answer as JSON-like data; None unless ok or fallback.
         reason: why it was skipped, or what a reader of a good result should know (rows left out of a global).
         error_class, message: the failure, for `"failed"` and `"fallback"`.
@@ -66,7 +67,8 @@ class Result:
         model: model that answered, `"provider:name"`.
         attempts: every call made for it, in order.
         store_hit: the answer was in the store: no call. It cost nothing, unless this very run had paid for it before
-            its bundle failed; then that attempt is here.
+            its bundle failed; then that attempt is here. Of a run that goes in rounds, what an earlier round has paid
+            for is no hit: its last round says what a run without rounds would say.
         left_out: ids of rows that a global did not see, ordered.
     """
 

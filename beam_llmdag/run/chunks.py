@@ -17,7 +17,7 @@ from beam_llmdag.providers.prices import context_window
 from beam_llmdag.records.result import Row
 from beam_llmdag.run.evaluate import Prompt, ask, read_prompt
 from beam_llmdag.run.sampling import sampled
-from beam_llmdag.run.user_code import Failed, Values, call_user, dumped, typed_parts
+from beam_llmdag.run.user_code import Failed, Pending, Values, call_user, dumped, typed_parts
 from beam_llmdag.telling import quoted
 
 __all__ = ["reduced"]
@@ -117,14 +117,17 @@ class _Tree:
     async def merged(self, replies: Sequence[Reply]) -> Reply:
         """Partial replies joined to one, with the attempts of all."""
         total = Reply(
+            is_pending=any(reply.is_pending for reply in replies),
             model=replies[0].model,
             attempts=[attempt for reply in replies for attempt in reply.attempts],
             store_hit=all(reply.store_hit for reply in replies),
             error=next((reply.error for reply in replies if reply.error is not None), None),
         )
-        if total.error is None:
+        if total.error is None and not total.is_pending:
             try:
                 total.data = await self._joined([reply.data for reply in replies], total)
+            except Pending:
+                total.is_pending = True
             except Failed as failed:
                 total.error = failed.error
         return total
@@ -134,6 +137,7 @@ class _Tree:
 
         Raises:
             Failed: the merge function or a call did.
+            Pending: a call waits for a batch.
         """
         merge = self.dimension.merge_prompt
         if len(parts) == 1 or merge is None:
@@ -158,6 +162,8 @@ class _Tree:
         reply = await self.ask(prompt)
         total.attempts += reply.attempts
         total.store_hit = total.store_hit and reply.store_hit
+        if reply.is_pending:
+            raise Pending("a part of its answer waits for a batch")
         if reply.error is not None:
             raise Failed(reply.error)
         return reply.data

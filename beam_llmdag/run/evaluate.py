@@ -5,7 +5,7 @@ No user function and no model can make these functions raise: whatever happens b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +17,21 @@ from beam_llmdag.graph.dimension import ABSENT, Dimension, Function
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import Message, Model, as_model
 from beam_llmdag.records.item import Item
-from beam_llmdag.records.result import Result
-from beam_llmdag.run.on_missing import check_dependencies
+from beam_llmdag.records.result import Attempt, Result
+from beam_llmdag.run.on_missing import check_dependencies, check_pending
 from beam_llmdag.run.sampling import sampled
-from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, dumped, guarded, own_item, typed, user_error
+from beam_llmdag.run.user_code import (
+    Failed,
+    Pending,
+    Skipped,
+    Values,
+    call_user,
+    dumped,
+    guarded,
+    own_item,
+    typed,
+    user_error,
+)
 from beam_llmdag.telling import quoted, shown
 
 __all__ = [
@@ -32,6 +43,7 @@ __all__ = [
     "evaluate_item",
     "models_of",
     "read_prompt",
+    "waiting",
 ]
 
 Prompt = tuple[tuple[Message, ...], str | None]
@@ -61,6 +73,7 @@ async def _evaluated(
     arguments: dict[str, Any] = {"item": own_item(item)}
     values = Values(subject=item.id, arguments=arguments)
     try:
+        check_pending(dimension.needs, results)
         for name in dimension.read:
             arguments[name] = typed(graph.steps[name], results.get(name))
         check_dependencies(dimension, results, dimension.required)
@@ -68,13 +81,22 @@ async def _evaluated(
         reply = computed(dimension, values) if dimension.is_computed else await _asked(dimension, values, caller)
     except Skipped as skipped:
         return Result(dimension=dimension.name, item_id=item.id, status="skipped", reason=str(skipped))
+    except Pending as pending:
+        return waiting(dimension, item.id, str(pending))
     except Failed as failed:
         reply = Reply(error=failed.error)
     return concluded(dimension, values, reply)
 
 
+def waiting(dimension: Dimension, subject: str, reason: str, attempts: Sequence[Attempt] = ()) -> Result:
+    """The result of what a later round will know."""
+    return Result(dimension=dimension.name, item_id=subject, status="pending", reason=reason, attempts=tuple(attempts))
+
+
 def concluded(dimension: Dimension, values: Values, reply: Reply) -> Result:
     """The result that a reply makes, after `on_failure` had its say."""
+    if reply.is_pending:
+        return waiting(dimension, values.subject, "its answer waits for a batch", reply.attempts)
     error = reply.error
     if error is None:
         return Result(
@@ -177,7 +199,10 @@ def models_of(dimension: Dimension, values: Values) -> tuple[Model, ...]:
 
     def models(chosen: Any) -> tuple[Model, ...]:
         try:
-            return dimension.tuned(as_model(chosen)).chain()
+            model = as_model(chosen)
+            if any(one.lane == "batch" for one in model.chain()):
+                raise user_error(f"{label} returned a model with lane='batch': say that of the dimension")
+            return dimension.tuned(model).chain()
         except GraphError as error:
             raise user_error(f"{label} returned no model: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.plain import plain
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.chunks import reduced
-from beam_llmdag.run.evaluate import check_skip_if, computed, concluded, models_of
-from beam_llmdag.run.on_missing import check_dependencies, check_left_out, rows_to_see
-from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, own_item, typed, user_error
+from beam_llmdag.run.evaluate import check_skip_if, computed, concluded, models_of, waiting
+from beam_llmdag.run.on_missing import check_dependencies, check_left_out, check_pending, rows_to_see
+from beam_llmdag.run.user_code import Failed, Pending, Skipped, Values, call_user, own_item, typed, user_error
 from beam_llmdag.telling import quoted
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "evaluate_global",
     "global_arguments",
     "group_of",
+    "groups_wait",
     "item_needs",
     "item_sides",
 ]
@@ -44,6 +45,8 @@ async def evaluate_global(
     graph: Graph,
     caller: Caller,
     group: str = NO_GROUP,
+    *,
+    rows_wait: bool = False,
 ) -> Result:
     """What `dimension` says about `rows`. Like `evaluate_item`, it turns whatever happens into a `Result`.
 
@@ -52,11 +55,19 @@ async def evaluate_global(
         sides: results of the globals it needs.
         graph: the dag.
         group: the group, for `per=`.
+        rows_wait: whether it is not known yet which rows it is about.
 
     Raises:
         StoreError: the answer store does not work.
     """
-    result = await _evaluated(dimension, rows, sides, graph, caller, group)
+    try:
+        if rows_wait:
+            raise Pending("which items it is about depends on an answer that waits for a batch")
+        check_pending(item_needs(dimension.needs, graph), *(row.results for row in rows))
+        check_pending(dimension.needs, *(_by_name(sides)))
+        result = await _evaluated(dimension, rows, sides, graph, caller, group)
+    except Pending as pending:
+        result = waiting(dimension, group, str(pending))
     caller.watch.answered(result)
     return result
 
@@ -102,12 +113,25 @@ async def _evaluated(
     return replace(concluded(dimension, values, reply), left_out=left_out, reason=reason)
 
 
+def _by_name(sides: Sides) -> Iterator[Mapping[str, Result]]:
+    """The results of globals, one at a time."""
+    return ({name: result} for name, groups in sides.items() for result in groups.values())
+
+
 def group_of(dimension: Dimension, row: Row, graph: Graph) -> str:
     """The group that the `per` function of `dimension` puts a row in; `NO_GROUP` if it cannot say."""
     try:
         return _group(dimension, row, graph)
     except (Failed, Skipped):
         return NO_GROUP  # the result of that group says why
+
+
+def groups_wait(dimension: Dimension, rows: Sequence[Row], graph: Graph) -> bool:
+    """Whether the groups of a `per=` global are not known yet: a row's depends on an answer that waits for a batch."""
+    if dimension.per is None:
+        return False
+    needed = item_needs(dimension.per.needs, graph)
+    return any(known.status == "pending" for row in rows for name in needed if (known := row.results.get(name)))
 
 
 def item_needs(names: Sequence[str], graph: Graph) -> list[str]:

@@ -18,7 +18,7 @@ from beam_llmdag.graph.dimension import Dimension, Regroup
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.graph.plan import GlobalStage, ItemStage, Plan, RegroupStage, head_of
 from beam_llmdag.records.result import Result, Row
-from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of
+from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, evaluate_global, group_of, groups_wait
 from beam_llmdag.run.regroup import regroup_rows
 from beam_llmdag.run.walk import Route, walk
 
@@ -74,13 +74,19 @@ class PaneWalk:
         rows = await _all([self._joined(stage.rows, stage.space, index) for index in range(count)])
         sides = await self._sides_of(stage)
         step = self._graph.steps[stage.name]
+        made = {} if stage.space is None else await self.answers(stage.space)
+        rows_wait = any(report.status == "pending" for report in made.values())
         if isinstance(step, Regroup):
-            items, report = regroup_rows(step, rows, sides, self._graph)
+            items, report = regroup_rows(step, rows, sides, self._graph, rows_wait=rows_wait)
             self._rows[stage.name] = [Row(item=item) for item in items]
             return {NO_GROUP: report}
         groups = self._groups(step, rows)
+        rows_wait = rows_wait or groups_wait(step, rows, self._graph)
         results = await _all(
-            [evaluate_global(step, some, sides, self._graph, self._caller, group) for group, some in groups.items()]
+            [
+                evaluate_global(step, some, sides, self._graph, self._caller, group, rows_wait=rows_wait)
+                for group, some in groups.items()
+            ]
         )
         return dict(zip(groups, results, strict=True))
 

@@ -8,10 +8,27 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.missing import missing_reason
-from beam_llmdag.run.user_code import Failed, Skipped
+from beam_llmdag.run.user_code import Failed, Pending, Skipped
 from beam_llmdag.telling import listed
 
-__all__ = ["check_dependencies", "check_left_out", "complete_rows", "rows_to_see"]
+__all__ = ["check_dependencies", "check_left_out", "check_pending", "complete_rows", "rows_to_see"]
+
+
+def check_pending(names: Sequence[str], *results: Mapping[str, Result]) -> None:
+    """Ends what needs an answer that is not known yet: it is not missing, and so `on_missing` has no say.
+
+    Args:
+        names: what is needed.
+        results: of one row each.
+
+    Raises:
+        Pending: one of them waits.
+    """
+    for known in results:
+        for name in names:
+            result = known.get(name)
+            if result is not None and result.status == "pending":
+                raise Pending(f"needs {name!r}, which waits for a batch")
 
 
 def check_dependencies(dimension: Dimension, results: Mapping[str, Result | None], names: Sequence[str]) -> None:

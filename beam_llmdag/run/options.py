@@ -6,16 +6,18 @@ import time
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, get_args
 
-from beam_llmdag.calls.options import CallOptions
+from beam_llmdag.calls.batch.lane import BatchRetries
+from beam_llmdag.calls.options import CallOptions, lane_may_wait
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.place import default_store
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
+from beam_llmdag.model import LaneName
 
-__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings"]
+__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings", "may_wait"]
 
 
 class CallSettings(TypedDict, total=False):
@@ -26,6 +28,8 @@ class CallSettings(TypedDict, total=False):
     retry: RetryPolicy | None
     shared_limits: str | None
     keep_prompts: bool
+    lane: LaneName | None
+    batch_retries: BatchRetries
     clock: Clock | None
     run_id: str | None
 
@@ -35,6 +39,8 @@ class RunOptions(CallSettings, total=False):
 
     Keys:
         strict: end with `StrictModeError` on the first failure instead of delivering everything else.
+        wait: with calls in batches, whether to go on from round to round until all is answered. False hands in what
+            waits and returns at once, with results that are pending; the same call later goes on.
         store: place of the answer store, a path or `sqlite:path`; False for none. By default `.llmdag/answers.sqlite`,
             or what the environment variable `LLMDAG_STORE` says.
         budget_usd: dollars that the calls may cost; what comes after that fails as `over_budget`. Every model named in
@@ -44,12 +50,17 @@ class RunOptions(CallSettings, total=False):
             `Model`.
         shared_limits: URL of a Redis server that counts limits per minute for several processes, see `LLMDag`.
         keep_prompts: whether every attempt says what was asked.
+        lane: `"batch"`: requests to models that say nothing of it themselves go in the vendor's batch API, where it has
+            one, for half the price; see `Dag.run`. `"direct"`: each goes on its own, whatever models say.
+        batch_retries: how a call is asked again that a batch has not answered: `"batch"`, in the next one, or
+            `"direct"`, on its own at once, at its full price.
         clock: where time comes from, for tests.
         run_id: name of the run, see `LLMDag`.
         id_field, content_field: names of these fields in dicts and tables.
     """
 
     strict: bool
+    wait: bool
     most_in_flight: int
     id_field: str
     content_field: str
@@ -63,6 +74,12 @@ def check_settings(graph: Graph, settings: CallSettings) -> None:
     """
     _check_budget(graph, settings.get("budget_usd"))
     _check_shared_limits(settings.get("shared_limits"))
+    _check_lane(graph, settings)
+
+
+def may_wait(graph: Graph, lane: LaneName | None) -> bool:
+    """Whether calls may wait for a batch, when the run's lane is this."""
+    return lane_may_wait(lane, graph.models)
 
 
 def call_options(settings: CallSettings, *, local: bool, workers: int = 1) -> CallOptions:
@@ -82,6 +99,8 @@ def call_options(settings: CallSettings, *, local: bool, workers: int = 1) -> Ca
         workers=workers,
         shared_limits=settings.get("shared_limits"),
         keep_prompts=settings.get("keep_prompts", False),
+        lane=settings.get("lane"),
+        batch_retries=settings.get("batch_retries", "batch"),
     )
 
 
@@ -102,6 +121,21 @@ def _check_budget(graph: Graph, budget_usd: float | None) -> None:
                     f"dimension {name!r}: a budget cannot be kept with model {model.spec!r}, which has no known price; "
                     f"give the dag one: prices={{{model.spec!r}: Price(…)}}"
                 )
+
+
+def _check_lane(graph: Graph, settings: CallSettings) -> None:
+    """Checks that requests can go the way they are to go.
+
+    Raises:
+        GraphError: they cannot.
+    """
+    lane, retries = settings.get("lane"), settings.get("batch_retries", "batch")
+    if lane is not None and lane not in get_args(LaneName):
+        raise GraphError(f"lane is one of {', '.join(get_args(LaneName))}, not {lane!r}")
+    if retries not in get_args(BatchRetries):
+        raise GraphError(f"batch_retries is one of {', '.join(get_args(BatchRetries))}, not {retries!r}")
+    if settings.get("store") is False and may_wait(graph, lane):
+        raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: leave out store=False")
 
 
 def _check_shared_limits(url: str | None) -> None:

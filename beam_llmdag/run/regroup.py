@@ -15,8 +15,8 @@ from beam_llmdag.records.item import Item, id_text, item_from
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.evaluate_global import NO_GROUP, Sides, global_arguments, item_needs
 from beam_llmdag.run.missing import missing_reason
-from beam_llmdag.run.on_missing import complete_rows
-from beam_llmdag.run.user_code import Failed, Skipped, Values, call_user, guarded, user_error
+from beam_llmdag.run.on_missing import check_pending, complete_rows
+from beam_llmdag.run.user_code import Failed, Pending, Skipped, Values, call_user, guarded, user_error
 from beam_llmdag.telling import listed, quoted, shown
 
 __all__ = ["REGROUP_SCHEMA", "regroup_rows"]
@@ -37,17 +37,26 @@ REGROUP_SCHEMA: Mapping[str, Any] = {
 groups without a known item, which become no item."""
 
 
-def regroup_rows(regroup: Regroup, rows: Sequence[Row], sides: Sides, graph: Graph) -> tuple[list[Item], Result]:
+def regroup_rows(
+    regroup: Regroup, rows: Sequence[Row], sides: Sides, graph: Graph, *, rows_wait: bool = False
+) -> tuple[list[Item], Result]:
     """The new items, and the report as a result (see `REGROUP_SCHEMA`).
 
     The function sees the rows that have answers of the item dimensions it asks for; the others are left out, unless it
     names their ids. A group whose name is blank becomes no item; the report's `reason` counts those.
+
+    Args:
+        rows_wait: whether it is not known yet which rows there are.
     """
     rows = sorted(rows, key=lambda row: row.item.id)
     try:
+        if rows_wait:
+            raise Pending("which items there are depends on an answer that waits for a batch")
         made = _made(regroup, rows, sides, graph)
         sources = {row.item.id: row.item for row in rows}
         items, unnamed = guarded(lambda: _new_items(made, sources), regroup.function.label, regroup.function.call)
+    except Pending as pending:
+        return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="pending", reason=str(pending))
     except Skipped as skipped:
         return [], Result(dimension=regroup.name, item_id=NO_GROUP, status="skipped", reason=str(skipped))
     except Failed as failed:
@@ -69,9 +78,12 @@ def _made(regroup: Regroup, rows: Sequence[Row], sides: Sides, graph: Graph) -> 
     """What the user's function returns.
 
     Raises:
+        Pending: it needs an answer that waits for a batch.
         Skipped: a global that it needs has no answer, or there are no items.
         Failed: it raised.
     """
+    check_pending(item_needs(regroup.needs, graph), *(row.results for row in rows))
+    check_pending(regroup.needs, *({name: result} for name in sides for result in sides[name].values()))
     for name in regroup.needs:
         if name in sides and not any(result.has_data for result in sides[name].values()):
             raise Skipped(f"needs {missing_reason(name, next(iter(sides[name].values()), None))}")

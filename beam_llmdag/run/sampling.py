@@ -26,6 +26,8 @@ async def sampled(dimension: Dimension, ask: Callable[[int], Awaitable[Reply]]) 
     if dimension.samples == 1:
         return await ask(0)
     replies = await asyncio.gather(*(ask(number) for number in range(dimension.samples)))
+    if any(reply.is_pending for reply in replies):
+        return Reply(attempts=[attempt for reply in replies for attempt in reply.attempts], is_pending=True)
     answered = [reply for reply in replies if reply.error is None]
     total = Reply(
         model=answered[0].model if answered else None,

@@ -39,6 +39,10 @@ class Skipped(Exception):  # noqa: N818 - no error, a way out
     """A dimension need not run; the text says why."""
 
 
+class Pending(Exception):  # noqa: N818 - no error, a way out
+    """A dimension waits for a batch; the text says which answer it is that waits."""
+
+
 class Failed(Exception):  # noqa: N818 - a way out with an error, which is `CallError`
     """A dimension has failed before a call; holds the `CallError`."""
 

@@ -50,6 +50,7 @@ _PLAIN = (
     "timeout_seconds",
     "deadline_seconds",
     "attempts",
+    "lane",
     "max_prompt_tokens",
     "samples",
 )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from pydantic_core import PydanticCustomError
 
 from beam_llmdag.graph.dimension import OnMissing, Scope
-from beam_llmdag.model import Effort, Role
+from beam_llmdag.model import Effort, LaneName, Role
 
 __all__ = [
     "ChoiceFile",
@@ -78,6 +78,8 @@ class ModelFile(_Part):
     """Most input tokens, in the same way."""
     output_tokens_per_minute: int | None = None
     """Most output tokens, in the same way."""
+    lane: LaneName | None = None
+    """`batch`: in the vendor's batch API, for half the price, and the run goes in rounds. `direct`: each on its own."""
     base_url: str | None = None
     """Another server that speaks the provider's protocol."""
     api_key_env: str | None = None
@@ -175,6 +177,8 @@ class DimensionFile(_Part):
     """Longest time for all tries and fallbacks together."""
     attempts: int | None = None
     """Over those of the model."""
+    lane: LaneName | None = None
+    """Over that of the model."""
     max_prompt_tokens: int | None = None
     """For a global: longest prompt (estimated); longer ones are split and their answers merged."""
     samples: int = 1

@@ -31,7 +31,7 @@ class FullStore:
         self.answers = 0
 
     async def find(self, keys: Sequence[str], payer: Payer) -> Found:
-        return Found([], [])
+        return Found([], [], frozenset())
 
     def begin(self, asked: Asked) -> int:
         return 0

@@ -16,6 +16,7 @@ __all__ = [
     "AnswerStore",
     "Asked",
     "Found",
+    "Later",
     "Payer",
     "StoredAnswer",
 ]
@@ -74,10 +75,24 @@ class Found(NamedTuple):
     Attributes:
         answers: the answers there are, in the order of the keys.
         paid: every call that the payer has paid for under these keys, good or not, in order.
+        numbers: of those calls.
     """
 
     answers: list[StoredAnswer]
     paid: list[Attempt]
+    numbers: frozenset[int]
+
+
+class Later(NamedTuple):
+    """What a store has of a call that waits for a batch.
+
+    Attributes:
+        entry: what was entered; None if nothing was.
+        reply: what a batch said to it; None if nothing yet.
+    """
+
+    entry: str | None
+    reply: str | None
 
 
 class AnswerStore(Protocol):
@@ -108,6 +123,20 @@ class AnswerStore(Protocol):
 
     async def adopt(self, key: str, dimension: str) -> None:
         """Makes the answer for `key` that of another dimension; nothing is paid for."""
+
+    def number(self) -> int:
+        """A number for a call that is not sent now: what comes of it is entered under it once, however often."""
+
+    async def ask_later(self, key: str, text: str | None) -> Later:
+        """Enters a call that is to go in a batch, in the place of what was entered before.
+
+        Args:
+            key: its custom id.
+            text: what is entered, see `beam_llmdag.calls.batch.entry`; None to look only.
+
+        Returns:
+            What is there now.
+        """
 
     async def draw(self, run_id: str, nano_usd: int, limit_nano_usd: int) -> int:
         """Takes money of a run's budget for the process that asks; nobody else can have it then.

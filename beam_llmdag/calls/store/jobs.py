@@ -6,19 +6,19 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beam_llmdag.calls.store.answers import Asked, Found, Payer
-from beam_llmdag.calls.store.rows import Line, line_of
+from beam_llmdag.calls.store.answers import Asked, Found, Later, Payer
+from beam_llmdag.calls.store.rows import Line, Lines, line_of
 from beam_llmdag.errors import StoreError
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.text import clean_text
 
-__all__ = ["NOTHING", "Job", "JobStore", "tell"]
+__all__ = ["Job", "JobStore", "Outcome", "outcomes", "tell"]
 
-NOTHING = Found([], [])
+_NOTHING = Found([], [], frozenset())
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -34,6 +34,7 @@ class Job:
         line: what came of it: its number, and its line.
         adopted: dimension and key.
         draw: run, nano-dollars that are wanted, budget.
+        later: see `AnswerStore.ask_later`.
     """
 
     done: asyncio.Future[Any] | None = None
@@ -44,6 +45,7 @@ class Job:
     line: tuple[int, Line] | None = None
     adopted: tuple[str, str] | None = None
     draw: tuple[str, int, int] | None = None
+    later: tuple[str, str | None] | None = None
 
 
 class _Numbers:
@@ -95,13 +97,38 @@ class JobStore(ABC):
         granted: int = await self._done(draw=(clean_text(run_id), nano_usd, limit_nano_usd))
         return granted
 
+    async def ask_later(self, key: str, text: str | None) -> Later:
+        """See `AnswerStore`."""
+        later: Later = await self._done(later=(key, text))
+        return later
+
+    def number(self) -> int:
+        """See `AnswerStore`."""
+        return self._numbers.next()
+
     async def _done(self, **job: Any) -> Any:
         done = asyncio.get_running_loop().create_future()
         self._enter(Job(done=done, **job))
         return await done
 
 
-def tell(jobs: list[Job], outcome: list[Found | int] | StoreError) -> None:
+Outcome = Found | int | Later
+"""What comes of a job."""
+
+
+def outcomes(jobs: Sequence[Job], lines: Lines, special: Mapping[Job, int | Later]) -> list[Outcome]:
+    """What comes of jobs that are done.
+
+    Args:
+        lines: what was found for all their keys.
+        special: what else some of them wanted to know.
+    """
+    return [
+        special[job] if job in special else lines.found(job.keys, job.payer) if job.keys else _NOTHING for job in jobs
+    ]
+
+
+def tell(jobs: list[Job], outcome: list[Outcome] | StoreError) -> None:
     """Tells those who wait what came of their jobs."""
     for index, job in enumerate(jobs):
         if job.done is None or job.done.done():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_llmdag.calls.limits.budget import granted
+from beam_llmdag.calls.store.answers import Later
 from beam_llmdag.calls.store.jobs import Job
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.server import ServerStore
@@ -21,7 +22,7 @@ except ImportError as missing:
 
 __all__ = ["GET_LAYOUT", "MAKE", "PostgresStore", "check_layout", "escaped", "unescaped"]
 
-_LAYOUT = 1
+_LAYOUT = 2
 _CONNECT_SECONDS = 10
 _LOCK = 5_566_381_204_117  # any number that nobody else has: processes that begin at the same time make tables in turn
 _TYPES = {
@@ -43,6 +44,8 @@ DO $$ BEGIN
             number bigint PRIMARY KEY, run_id text NOT NULL, dimension text NOT NULL, subject text NOT NULL,
             model text NOT NULL, sent_at timestamptz NOT NULL DEFAULT now());
         CREATE TABLE llmdag_budgets (run_id text PRIMARY KEY, drawn bigint NOT NULL);
+        CREATE TABLE llmdag_documents (
+            kind text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, text text NOT NULL, PRIMARY KEY (kind, key));
         CREATE TABLE llmdag_layout (layout integer NOT NULL);
         INSERT INTO llmdag_layout VALUES ({_LAYOUT});
     END IF;
@@ -61,6 +64,11 @@ _SENT = (
 _FIND = (
     f"SELECT {', '.join(COLUMNS)}, coalesce(owner, dimension), number FROM llmdag_calls "
     "WHERE key = ANY(%s) ORDER BY number DESC"
+)
+
+_LATER = (
+    "SELECT (SELECT text FROM llmdag_documents WHERE kind = 'pending' AND key = %(key)s), "
+    "(SELECT text FROM llmdag_documents WHERE kind = 'replies' AND key = %(key)s)"
 )
 
 _ESCAPE = "\ue000"
@@ -89,7 +97,7 @@ class PostgresStore(ServerStore):
         await connection.execute(MAKE.encode())
         check_layout(await (await connection.execute(GET_LAYOUT)).fetchone(), self.place)
 
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
         connection = self._connection
         assert connection is not None
         ended = [job.ended for job in jobs if job.ended is not None]
@@ -98,7 +106,7 @@ class PostgresStore(ServerStore):
         sent = [tuple(map(escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
         adopted = [job.adopted for job in jobs if job.adopted is not None]
         keys = list({key for job in jobs for key in job.keys})
-        found, draws = Lines(), dict[Job, int]()
+        found, special = Lines(), dict[Job, int | Later]()
         async with connection.transaction(), connection.cursor() as cursor:
             if lines:
                 await cursor.executemany(_ENDED, lines)
@@ -113,12 +121,14 @@ class PostgresStore(ServerStore):
                 )
             for job in jobs:
                 if job.draw is not None:
-                    draws[job] = await _draw(cursor, *job.draw)
+                    special[job] = await _draw(cursor, *job.draw)
+                if job.later is not None:
+                    special[job] = await _later(cursor, *job.later)
             if keys:
                 await cursor.execute(_FIND, (keys,))
                 for *line, owner, number in await cursor.fetchall():
                     found.add(tuple(map(unescaped, line)), unescaped(owner), number)
-        return found, draws
+        return found, special
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -140,6 +150,17 @@ async def _draw(cursor: psycopg.AsyncCursor[Any], run_id: str, wanted: int, limi
     amount = granted(wanted, drawn, limit)
     await cursor.execute("UPDATE llmdag_budgets SET drawn = drawn + %s WHERE run_id = %s", (amount, name))
     return amount
+
+
+async def _later(cursor: psycopg.AsyncCursor[Any], key: str, text: str | None) -> Later:
+    if text is not None:
+        statement = (
+            "INSERT INTO llmdag_documents (kind, key, text) VALUES ('pending', %s, %s) "
+            "ON CONFLICT (kind, key) DO UPDATE SET text = excluded.text"
+        )
+        await cursor.execute(statement, (key, text))
+    await cursor.execute(_LATER, {"key": key})
+    return Later(*(await cursor.fetchone() or (None, None)))
 
 
 def check_layout(row: Any, place: str) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from beam_llmdag.calls.store.answers import Later
 from beam_llmdag.calls.store.jobs import Job
 from beam_llmdag.calls.store.rows import COLUMNS, Line, Lines
 from beam_llmdag.calls.store.server import ServerStore
@@ -30,6 +31,7 @@ except ImportError as missing:
 
 __all__ = [
     "CALLS",
+    "DOCUMENTS",
     "IN_FLIGHT",
     "LAYOUT",
     "LAYOUT_KEY",
@@ -49,6 +51,7 @@ CALLS = "llmdag:calls:"
 OWNERS = "llmdag:owners"
 IN_FLIGHT = "llmdag:in_flight"
 BUDGETS = "llmdag:budgets"
+DOCUMENTS = "llmdag:documents:"
 
 # ARGV: run, nano-dollars that are wanted, budget; see `budget.granted`
 _DRAW = """
@@ -60,15 +63,22 @@ redis.call('HINCRBY', KEYS[1], ARGV[1], text)
 return text
 """
 
+# ARGV: key, and the text that is entered, if there is one; an empty text stands for none
+_LATER = """
+if ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+return {redis.call('HGET', KEYS[1], ARGV[1]) or '', redis.call('HGET', KEYS[2], ARGV[1]) or ''}
+"""
+
 
 class RedisStore(ServerStore):
     """An `AnswerStore` in Redis 5 or later, or Valkey.
 
     Keys: `llmdag:calls:<key>`, a list with a JSON array per call (its number; when it ended, in seconds since 1970; the
     columns of the ledger); `llmdag:owners`, a hash of keys whose answers another dimension has taken over;
-    `llmdag:in_flight`, a hash of calls by number; `llmdag:budgets`, what was drawn of them by run. Nothing expires. The
-    server must not evict keys (`maxmemory-policy noeviction`), and what it loses in a crash is paid for again: with
-    `appendonly yes` that is about a second's calls, see Redis' persistence documentation.
+    `llmdag:in_flight`, a hash of calls by number; `llmdag:budgets`, what was drawn of them by run;
+    `llmdag:documents:<kind>`, a hash for each kind of `Documents`. Nothing expires. The server must not evict keys
+    (`maxmemory-policy noeviction`), and what it loses in a crash is paid for again: with `appendonly yes` that is about
+    a second's calls, see Redis' persistence documentation.
 
     Args:
         url: `redis://:$PASSWORD@host:6379/0`, `rediss://…` for TLS.
@@ -94,15 +104,20 @@ class RedisStore(ServerStore):
             self._has_told = True
             await self._tell_of_losses(client)
 
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
         client = self._client
         assert client is not None
         over = {job.ended for job in jobs if job.ended is not None}
         keys = list({key for job in jobs for key in job.keys})
         drawing = [job for job in jobs if job.draw is not None]
+        waiting = [(job, *job.later) for job in jobs if job.later is not None]
         async with client.pipeline(transaction=True) as pipe:
             for job in drawing:
                 pipe.eval(_DRAW, 1, BUDGETS, *map(str, job.draw or ()))
+            for _, key, text in waiting:
+                pipe.eval(
+                    _LATER, 2, f"{DOCUMENTS}pending", f"{DOCUMENTS}replies", key, *([] if text is None else [text])
+                )
             for job in jobs:
                 if job.line is not None:
                     number, line = job.line
@@ -120,8 +135,10 @@ class RedisStore(ServerStore):
             if keys:
                 pipe.hmget(OWNERS, keys)
             replies = await pipe.execute()
-        draws = {job: int(amount) for job, amount in zip(drawing, replies, strict=False)}
-        return (_lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()), draws
+        special: dict[Job, int | Later] = {job: int(amount) for job, amount in zip(drawing, replies, strict=False)}
+        for (job, *_), known in zip(waiting, replies[len(drawing) :], strict=False):
+            special[job] = Later(*(text or None for text in known))
+        return (_lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()), special
 
     async def _close(self) -> None:
         client, self._client = self._client, None

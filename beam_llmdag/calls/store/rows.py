@@ -80,7 +80,7 @@ class Lines:
             if payer is not None and who == payer
         }
         answers = [self.answers[key] for key in keys if key in self.answers]
-        return Found(answers, [attempt_of(mine[number]) for number in sorted(mine)])
+        return Found(answers, [attempt_of(mine[number]) for number in sorted(mine)], frozenset(mine))
 
 
 def is_readable(line: Line) -> bool:

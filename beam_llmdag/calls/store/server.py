@@ -9,8 +9,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from beam_llmdag.calls.address import filled_in, without_secrets
-from beam_llmdag.calls.store.answers import Found
-from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, tell
+from beam_llmdag.calls.store.answers import Later
+from beam_llmdag.calls.store.jobs import Job, JobStore, Outcome, outcomes, tell
 from beam_llmdag.calls.store.rows import Lines
 from beam_llmdag.errors import StoreError
 from beam_llmdag.telling import told
@@ -77,8 +77,8 @@ class ServerStore(JobStore):
         """
 
     @abstractmethod
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int]]:
-        """Writes what is to be written, looks up all keys of the jobs, and draws what is wanted of budgets.
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
+        """Writes what is to be written, looks up all keys of the jobs, and says what else they want to know.
 
         What was written before is not again. What was drawn before is: a reply that is lost costs a part of a budget.
         """
@@ -114,7 +114,7 @@ class ServerStore(JobStore):
         finally:
             self._working = None
 
-    async def _outcome(self, jobs: list[Job]) -> list[Found | int] | StoreError:
+    async def _outcome(self, jobs: list[Job]) -> list[Outcome] | StoreError:
         until = time.monotonic() + self._patience_seconds
         while True:
             try:
@@ -122,12 +122,9 @@ class ServerStore(JobStore):
                     if not self._is_open:
                         await self._open()
                         self._is_open = True
-                    lines, draws = await self._run(jobs)
+                    lines, special = await self._run(jobs)
                 self._warn(lines)
-                return [
-                    draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
-                    for job in jobs
-                ]
+                return outcomes(jobs, lines, special)
             except StoreError as error:
                 await self._drop()
                 return error

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from beam_llmdag.calls.limits.budget import granted
-from beam_llmdag.calls.store.answers import Found
-from beam_llmdag.calls.store.jobs import NOTHING, Job, JobStore, tell
+from beam_llmdag.calls.store.answers import Later
+from beam_llmdag.calls.store.jobs import Job, JobStore, Outcome, outcomes, tell
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
 from beam_llmdag.calls.store.sqlite_file import open_file, store_error
 from beam_llmdag.errors import StoreError
@@ -86,7 +86,7 @@ class _StoreThread:
         running = True
         while running:
             jobs, running = self._waiting_jobs()
-            outcome: list[Found | int] | StoreError
+            outcome: list[Outcome] | StoreError
             try:
                 connection = connection or _opened(self._path)
                 outcome = self._run(connection, jobs)
@@ -104,9 +104,9 @@ class _StoreThread:
                 waiting.append(self.jobs.get_nowait())
         return [job for job in waiting if job is not None], None not in waiting
 
-    def _run(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Found | int]:
+    def _run(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Outcome]:
         """Writes what is to be written in one transaction, and says what each job was looking for."""
-        draws = _write(connection, jobs)
+        special = _write(connection, jobs)
         lines = _select(connection, list({key for job in jobs for key in job.keys}))
         if lines.unreadable and not self._warned:
             self._warned = True
@@ -114,10 +114,7 @@ class _StoreThread:
                 "answer store %s: a row that cannot be read is no answer; what it was an answer to is asked again",
                 self._path,
             )
-        return [
-            draws[job] if job.draw is not None else lines.found(job.keys, job.payer) if job.keys else NOTHING
-            for job in jobs
-        ]
+        return outcomes(jobs, lines, special)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -134,14 +131,15 @@ def _text(raw: bytes) -> str | bytes:
         return raw
 
 
-def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int]:
-    """Writes; returns what was drawn of budgets."""
+def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int | Later]:
+    """Writes; returns what was drawn of budgets, and what there is of calls that wait for a batch."""
     sent = {job.sent[0]: job.sent for job in jobs if job.sent is not None}
     ended = [job.ended for job in jobs if job.ended is not None and sent.pop(job.ended, None) is None]
     lines = [(number, *line) for number, line in (job.line for job in jobs if job.line is not None)]
     adopted = [job.adopted for job in jobs if job.adopted is not None]
     drawing = [job for job in jobs if job.draw is not None]
-    if not (sent or ended or lines or adopted or drawing):
+    later = [job for job in jobs if job.later is not None]
+    if not (sent or ended or lines or adopted or drawing or later):
         return {}
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -150,12 +148,13 @@ def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int
         for some, places in _portions(ended):
             connection.execute(f"DELETE FROM in_flight WHERE id IN ({places})", some)
         connection.executemany("UPDATE calls SET owner = ? WHERE key = ? AND answer IS NOT NULL", adopted)
-        draws = {job: _draw(connection, *job.draw) for job in drawing if job.draw is not None}
+        special: dict[Job, int | Later] = {job: _draw(connection, *job.draw) for job in drawing if job.draw is not None}
+        special |= {job: _later(connection, *job.later) for job in later if job.later is not None}
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    return draws
+    return special
 
 
 def _draw(connection: sqlite3.Connection, run_id: str, wanted: int, limit: int) -> int:
@@ -165,6 +164,15 @@ def _draw(connection: sqlite3.Connection, run_id: str, wanted: int, limit: int) 
     if amount:
         connection.execute("INSERT OR REPLACE INTO budgets (run_id, drawn) VALUES (?, ?)", (run_id, drawn + amount))
     return amount
+
+
+def _later(connection: sqlite3.Connection, key: str, text: str | None) -> Later:
+    if text is not None:
+        connection.execute("INSERT OR REPLACE INTO documents (kind, key, text) VALUES ('pending', ?, ?)", (key, text))
+    known = dict(
+        connection.execute("SELECT kind, text FROM documents WHERE key = ?1 AND kind IN ('pending', 'replies')", (key,))
+    )
+    return Later(known.get("pending"), known.get("replies"))
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -18,7 +18,7 @@ __all__ = ["open_existing", "open_file", "store_error"]
 T = TypeVar("T")
 
 _BUSY_SECONDS = 60.0
-_LAYOUT = 4
+_LAYOUT = 5
 _NOW = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 _SCHEMA = (
     # A line of the ledger per call that has ended; with `answer`, where that was good and is kept.
@@ -35,6 +35,8 @@ _SCHEMA = (
     sent_at TEXT NOT NULL DEFAULT {_NOW})""",
     # What processes have drawn of the budgets of runs, in nano-dollars.
     "CREATE TABLE budgets (run_id TEXT PRIMARY KEY, drawn INTEGER NOT NULL)",
+    # See `Documents`.
+    "CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (kind, key))",
     f"PRAGMA user_version = {_LAYOUT}",
 )
 _REMEDIES = {

@@ -15,10 +15,22 @@ from typing import Any
 import aiohttp
 import httpx2
 
-__all__ = ["ASKED_FOR", "LONGEST_BODY", "BodyError", "WholeBodies", "WholeResponse", "text_of", "whole_body"]
+__all__ = [
+    "ASKED_FOR",
+    "LONGEST_BODY",
+    "LONGEST_FILE",
+    "BodyError",
+    "WholeBodies",
+    "WholeResponse",
+    "text_of",
+    "whole_body",
+]
 
 LONGEST_BODY = 16 * 2**20
 """Bytes of the longest response that is read, unpacked."""
+
+LONGEST_FILE = 2**30
+"""The same of a file with the answers of a batch, of which one is read at a time."""
 
 ASKED_FOR = {"accept-encoding": "gzip"}
 """Headers of a request: no body comes that could not be unpacked here."""
@@ -34,18 +46,19 @@ class BodyError(aiohttp.ClientPayloadError):
     """A body that is too long, or that cannot be unpacked."""
 
 
-async def whole_body(pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> bytes:
+async def whole_body(pieces: AsyncIterator[bytes], headers: Mapping[str, str], longest: int = LONGEST_BODY) -> bytes:
     """The bytes of a body, unpacked piece by piece, so that the loop is held by none of it.
 
     Args:
         pieces: the body as it comes.
         headers: of the response; names in any case.
+        longest: bytes that it may have.
 
     Raises:
-        BodyError: it is longer than `LONGEST_BODY`, or packed in a way that nobody asked for.
+        BodyError: it is longer, or packed in a way that nobody asked for.
     """
-    if _declared(headers.get("content-length", "")) > LONGEST_BODY:
-        raise _too_long()
+    if _declared(headers.get("content-length", "")) > longest:
+        raise _too_long(longest)
     unpacker = _Unpacker(headers.get("content-encoding", ""))
     body = bytearray()
     received = 0
@@ -53,8 +66,8 @@ async def whole_body(pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -
         received += len(piece)
         for part in unpacker.parts(piece):
             body += part
-            if max(received, len(body)) > LONGEST_BODY:
-                raise _too_long()
+            if max(received, len(body)) > longest:
+                raise _too_long(longest)
             if len(part) == _PIECE:
                 await asyncio.sleep(0)
     unpacker.finish()
@@ -69,6 +82,8 @@ def text_of(body: bytes) -> str:
 class WholeBodies(httpx2.AsyncClient):
     """A client whose responses are read by `whole_body`."""
 
+    longest_body = LONGEST_BODY
+
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:  # noqa: ARG002
         """Sends a request and reads the response, streamed or not.
 
@@ -78,7 +93,7 @@ class WholeBodies(httpx2.AsyncClient):
         request.headers.update(ASKED_FOR)
         response = await super().send(request, stream=True, **options)
         try:
-            content = await whole_body(response.aiter_raw(), response.headers)
+            content = await whole_body(response.aiter_raw(), response.headers, self.longest_body)
         finally:
             await response.aclose()
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_BYTES]
@@ -90,6 +105,7 @@ class WholeBodies(httpx2.AsyncClient):
 class WholeResponse(aiohttp.ClientResponse):
     """A response that is read by `whole_body`, of a session that does not unpack."""
 
+    longest_body = LONGEST_BODY
     _whole: bytes | None = None
 
     async def read(self) -> bytes:
@@ -100,7 +116,7 @@ class WholeResponse(aiohttp.ClientResponse):
         """
         if self._whole is None:
             try:
-                self._whole = await whole_body(self.content.iter_any(), self.headers)
+                self._whole = await whole_body(self.content.iter_any(), self.headers, self.longest_body)
             except BaseException:
                 self.close()
                 raise
@@ -161,8 +177,8 @@ class _Unpacker:
             raise BodyError("the packed body is cut off")
 
 
-def _too_long() -> BodyError:
-    return BodyError(f"the body is longer than the limit of {LONGEST_BODY // 2**20} MB")
+def _too_long(longest: int) -> BodyError:
+    return BodyError(f"the body is longer than the limit of {longest // 2**20} MB")
 
 
 def _declared(content_length: str) -> int:

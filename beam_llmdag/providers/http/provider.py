@@ -75,16 +75,27 @@ class HttpProvider(ABC):
 
     async def answer(self, request: Request) -> Answer:
         """See `Provider`."""
-        if self.access.lacks_secret:
-            await self._read_secret()
-        reply = await self._send(request)
+        await self._ready()
+        return self._answer_of(await self._send(request), self._url(request))
+
+    def answer_in(self, status: int, body: Any, request_id: str | None) -> Answer:
+        """The answer in a response that did not come by HTTP; see `Batches.read`."""
+        known = Reply(status=status, headers={"request-id": request_id} if request_id else {}, body=body)
+        return self._answer_of(known, None)
+
+    def _answer_of(self, reply: Reply, asked: str | None) -> Answer:
+        """The answer in a reply.
+
+        Raises:
+            CallError: there is none.
+        """
         if 300 <= reply.status < 400:
             raise redirected(reply)
         body = reply.body if isinstance(reply.body, Mapping) else {}
         usage = self._believed_usage(body)
         failed = reply if reply.status >= 400 or error_in(reply.body) is not None else self._error_within(reply)
         if failed is not None:
-            raise failure(failed, self.access, self._clock.now(), usage, asked=self._url(request))
+            raise failure(failed, self.access, self._clock.now(), usage, asked=asked)
         answer = self._read(body)
         if answer is None:
             raise no_answer(reply, usage)
@@ -109,6 +120,25 @@ class HttpProvider(ABC):
         except UsageError:
             return None
 
+    async def _ready(self) -> None:
+        """Reads the key, if it is where only this can read it."""
+        if self.access.lacks_secret:
+            await self._read_secret()
+
+    def _object_in(self, reply: Reply) -> Mapping[str, Any]:
+        """The JSON object in a reply to a request that asks no model.
+
+        Raises:
+            CallError: there is none, or an error.
+        """
+        if 300 <= reply.status < 400:
+            raise redirected(reply)
+        if reply.status >= 400 or error_in(reply.body) is not None:
+            raise failure(reply, self.access, self._clock.now())
+        if not isinstance(reply.body, Mapping):
+            raise no_answer(reply, None)
+        return reply.body
+
     async def _read_secret(self) -> None:
         """Reads the key, once for all calls that wait for it; a call that is given up takes it from nobody else."""
         if self._secret is None or self._secret.done():
@@ -132,10 +162,10 @@ class HttpProvider(ABC):
         """The error for a request that the SDK could not even write."""
         return CallError("bad_request", self._told("the request could not be written", error), sent=False)
 
-    def _unanswered(self, request: Request, error: BaseException) -> CallError:
+    def _unanswered(self, seconds: float, error: BaseException) -> CallError:
         """The error for a request on which no complete response came."""
         if timed_out(error):
-            message = f"no answer within {request.model.timeout_seconds:g} seconds"
+            message = f"no answer within {seconds:g} seconds"
             return CallError("timeout", message, sent=not never_sent(error))
         return CallError("connection", self._told("no HTTP answer", root_cause(error)), sent=not never_sent(error))
 

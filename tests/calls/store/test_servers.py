@@ -174,7 +174,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(postgres, redis_server):
     redis_server.ask("SET", "llmdag:layout", "99")
     for address in (place, redis_server.url):
         for use in (lambda at: asyncio.run(open_store(at).find(["k"], PAYER)), read_totals):
-            with pytest.raises(StoreError, match="has layout 99, this version has 1"):
+            with pytest.raises(StoreError, match="has layout 99, this version has"):
                 use(address)
     redis_server.ask("FLUSHALL")
 

@@ -356,7 +356,7 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
 
     class SlowStore:
         async def find(self, keys, payer):
-            return Found([], [])
+            return Found([], [], frozenset())
 
         def begin(self, asked):
             return 0

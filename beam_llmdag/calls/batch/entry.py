@@ -1,0 +1,77 @@
+"""A call that waits for a batch, as the store keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from beam_llmdag.model import Model
+
+__all__ = ["PendingCall", "client_of", "custom_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCall:
+    """What must be known of a call to send it without the dag that asks.
+
+    Attributes:
+        number: under which the ledger will have it.
+        run_id, dimension, subject: for whom it was entered.
+        client: the arguments of the `Model` that a client is made for: no parameters of the request.
+        body: its JSON body as text.
+        reserved: nano-dollars that were set aside for it.
+        entered_at: seconds since 1970-01-01 UTC.
+    """
+
+    number: int
+    run_id: str
+    dimension: str
+    subject: str
+    client: dict[str, Any]
+    body: str
+    reserved: int
+    entered_at: float
+
+    @classmethod
+    def read(cls, text: str) -> PendingCall:
+        """A call from the text that `text` made of it."""
+        return cls(**json.loads(text))
+
+    @property
+    def text(self) -> str:
+        """All of it as JSON text."""
+        return json.dumps(asdict(self))
+
+    @property
+    def model(self) -> Model:
+        """The model that a client is made for."""
+        return Model(**self.client)
+
+    @property
+    def client_text(self) -> str:
+        """The same for all calls that may be in one batch."""
+        return json.dumps(self.client, sort_keys=True)
+
+
+def client_of(model: Model) -> dict[str, Any]:
+    """See `PendingCall.client`."""
+    return {
+        "spec": model.spec,
+        "base_url": model.base_url,
+        "api_key_env": model.api_key_env,
+        "headers": dict(model.headers),
+        "query": dict(model.query),
+    }
+
+
+def custom_id(kept: str, request: str, tries: int) -> str:
+    """The id of a call in its batch: the same in every round, another for every try. 64 hexadecimal digits.
+
+    Args:
+        kept: key under which the answer will be kept.
+        request: key of what is asked this time, complaints about earlier answers included.
+        tries: how often the model was asked before.
+    """
+    return hashlib.sha256(f"{kept} {request} {tries}".encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""OpenAI's Batch API, for Responses and for Chat Completions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from beam_llmdag.model import Answer, Request
+from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
+from beam_llmdag.providers.http.request_body import mapping
+from beam_llmdag.text import name_text
+
+if TYPE_CHECKING:
+    from beam_llmdag.providers.openai import OpenAIProvider
+
+__all__ = ["OpenAIBatches"]
+
+_ENDED = ("completed", "failed", "expired", "cancelled")
+_LABEL = "llmdag"
+
+
+class OpenAIBatches:
+    """`Batches` of OpenAI: https://platform.openai.com/docs/guides/batch.
+
+    Args:
+        provider: whose server and key are used, and whose requests.
+    """
+
+    limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 200 MB
+
+    def __init__(self, provider: OpenAIProvider) -> None:
+        self._provider = provider
+
+    async def body(self, request: Request) -> Mapping[str, Any]:
+        """See `Batches`."""
+        return self._provider.body(request)
+
+    async def create(self, label: str, model: str, lines: Sequence[BatchLine]) -> BatchState:  # noqa: ARG002 - in the body
+        """See `Batches`."""
+        url = f"/v1{self._provider.path}"
+        content = "".join(
+            f'{{"custom_id": {json.dumps(line.custom_id)}, "method": "POST", "url": "{url}", "body": {line.body}}}\n'
+            for line in lines
+        )
+        file = await self._provider.uploaded(f"{label}.jsonl", content.encode())
+        asked = {
+            "input_file_id": file.get("id"),
+            "endpoint": url,
+            "completion_window": "24h",
+            "metadata": {_LABEL: label},
+        }
+        return _state(await self._provider.managed("POST", "/batches", asked))
+
+    async def state(self, batch_id: str) -> BatchState:
+        """See `Batches`."""
+        return _state(await self._provider.managed("GET", f"/batches/{batch_id}"))
+
+    async def recent(self) -> Sequence[BatchState]:
+        """See `Batches`."""
+        page = await self._provider.managed("GET", "/batches?limit=100")
+        return [_state(mapping(batch)) for batch in page.get("data") or []]
+
+    async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]]:
+        """See `Batches`. What failed or expired stands in a second file."""
+        batch = await self._provider.managed("GET", f"/batches/{batch_id}")
+        files = [batch.get("output_file_id"), batch.get("error_file_id")]
+        contents = [await self._provider.downloaded(f"/files/{file}/content") for file in files if file]
+        return chain.from_iterable(map(_replies, contents))
+
+    async def cancel(self, batch_id: str) -> None:
+        """See `Batches`."""
+        await self._provider.managed("POST", f"/batches/{batch_id}/cancel")
+
+    def read(self, reply: BatchReply) -> Answer:
+        """See `Batches`."""
+        return self._provider.answer_in(reply.status, reply.body, reply.request_id)
+
+
+def _state(batch: Mapping[str, Any]) -> BatchState:
+    counts, status = mapping(batch.get("request_counts")), name_text(batch.get("status")) or "unknown"
+    numbers = [counts.get(name) for name in ("total", "completed", "failed")]
+    total, completed, failed = (number if isinstance(number, int) else 0 for number in numbers)
+    problems = mapping(batch.get("errors")).get("data")
+    told = [str(mapping(problem).get("message")) for problem in (problems if isinstance(problems, list) else [])]
+    return BatchState(
+        id=name_text(batch.get("id")) or "",
+        status=status,
+        ended=status in _ENDED,
+        requests=total or None,
+        created_at=seconds_of(batch.get("created_at")),
+        done=completed + failed,
+        label=name_text(mapping(batch.get("metadata")).get(_LABEL)),
+        problem="; ".join(told[:3]) or None if status == "failed" else None,
+    )
+
+
+def _replies(content: bytes) -> Iterator[tuple[str, BatchReply]]:
+    for line in lines_in(content):
+        custom_id, response = line.get("custom_id"), mapping(line.get("response"))
+        if not isinstance(custom_id, str):
+            continue
+        status = response.get("status_code")
+        if isinstance(status, int) and status >= 100:
+            yield custom_id, BatchReply(status, response.get("body"), name_text(response.get("request_id")))
+        else:
+            yield custom_id, BatchReply(0, line.get("error"))
