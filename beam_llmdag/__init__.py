@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from beam_llmdag.calls.batch.rounds import Rounds
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "Result",
     "Results",
     "RetryPolicy",
+    "Rounds",
     "Row",
     "SharedLimitsError",
     "StoreError",

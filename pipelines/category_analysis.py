@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apache_beam as beam
 from apache_beam.runners.runner import PipelineResult
 from pydantic import BaseModel, Field
 
@@ -20,7 +19,6 @@ from beam_llmdag.records.item import Item
 from pipelines.ending import analyse, run_as_program
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
-from pipelines.places import reader
 
 __all__ = ["Category", "Group", "Groups", "Insight", "category_dag", "main", "run"]
 
@@ -101,9 +99,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     """Runs the pipeline with the options in `argv` (by default the command line's) and waits for its end."""
     settings, options = parse_settings(argv, "Group reviews by category and analyse each group.")
     with chosen_models(settings) as models:
-        pipeline = beam.Pipeline(options=options)
-        read = pipeline | "Read" >> reader(settings)
-        return analyse(pipeline, read, category_dag(models), models, settings)
+        return analyse(category_dag(models), models, settings, options)
 
 
 def main() -> None:

@@ -6,36 +6,68 @@ import json
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
 from beam_llmdag.beam.interrupt import short_interrupt
-from beam_llmdag.beam.io.read import ReadResult
 from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.beam.summarise import Summarise
+from beam_llmdag.calls.batch.rounds import Rounds
+from beam_llmdag.calls.store.place import default_store
 from beam_llmdag.calls.worker import this_worker
 from beam_llmdag.dag import Dag
+from beam_llmdag.errors import GraphError
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.table import summary_table
 from pipelines.dataflow import is_only_described
 from pipelines.models import Models
 from pipelines.options import Settings
-from pipelines.places import OutputPlace, output_place
+from pipelines.places import OutputPlace, output_place, reader
 
 __all__ = ["analyse", "run_as_program"]
 
 _SHOWN_CONTENT = 100
+_TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 
 
-def analyse(pipeline: beam.Pipeline, read: ReadResult, dag: Dag, models: Models, settings: Settings) -> PipelineResult:
-    """Runs `dag` over what was read, writes everything to the output, waits, and prints the totals."""
-    run_id = settings.run_id or uuid.uuid4().hex
+def analyse(dag: Dag, models: Models, settings: Settings, options: PipelineOptions) -> PipelineResult:
+    """Runs `dag` over the input, writes everything to the output, waits, and prints the totals.
+
+    With calls in batches it does so round by round, see `Rounds`.
+
+    Raises:
+        SystemExit: with 75, if calls wait for a batch and the user does not.
+    """
+    if settings.lane != "batch":
+        return _round(dag, models, settings, options, settings.run_id or uuid.uuid4().hex)
+    place = default_store(models.store, local=True)
+    if place is None:
+        raise GraphError("--lane batch needs an answer store, where calls wait for their batch: --store PLACE")
+    name = f"{dag.name}: {settings.output}"
+    rounds = Rounds(place, name=name, run_id=settings.run_id, providers=models.providers)
+    rounds.start()
+    while True:
+        result = _round(dag, replace(models, store=place), settings, options, rounds.run_id)
+        with ProgressLine(rounds.line, show=True):
+            after = rounds.next(wait=not settings.no_wait)
+        if after == "done":
+            return result
+        if after == "waiting":
+            print(f"{rounds.line()}; the same command goes on")
+            sys.exit(_TRY_LATER)
+
+
+def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOptions, run_id: str) -> PipelineResult:
+    pipeline = beam.Pipeline(options=options)
+    read = pipeline | "Read" >> reader(settings)
     place = output_place(settings, run_id)
     results = read.items | "Analyse" >> LLMDag(
-        dag, store=models.store, run_id=run_id, keep_prompts=settings.keep_prompts
+        dag, store=models.store, run_id=run_id, keep_prompts=settings.keep_prompts, lane=settings.lane
     )
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     place.write(dag, results, read.failures, summary)

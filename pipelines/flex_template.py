@@ -22,7 +22,7 @@ __all__ = ["PIPELINES", "metadata", "metadata_text"]
 PIPELINES: tuple[ModuleType, ...] = (review_analysis, category_analysis)
 
 _FOLDER = Path(__file__).parent.parent / "flex_template"
-_ONLY_HERE = ("summary", "show")  # for the terminal and the disk of who starts the pipeline
+_ONLY_HERE = ("summary", "show", "lane", "no_wait")  # for the terminal, disk and patience of who starts it
 _MODEL = r"[^\s:]+:\S.*"
 _SECRET = r"[^\s,=]+=projects/[^/]+/secrets/[^/]+/versions/[^/\s,]+"
 _PATTERNS = {

@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from beam_llmdag.beam.io.bigquery.client import Rerun
 from beam_llmdag.beam.io.bigquery.read import ReadMethod
 from beam_llmdag.beam.io.bigquery.rows import WriteMethod
+from beam_llmdag.model import LaneName
 from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
 from pipelines.runner_options import with_runner_defaults
 
@@ -41,6 +42,8 @@ class Settings:
         key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
         store: place of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
+        lane: how requests travel: `"batch"`, for half the price, in rounds; None as the models say.
+        no_wait: with batches: only one round, which hands in what waits.
         keep_prompts: whether failures say what was asked.
         timings: whether the costs say how long each call took and waited.
         run_date: day whose partition in BigQuery the rows go to; None for today in UTC.
@@ -62,6 +65,8 @@ class Settings:
     key_secrets: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     run_id: str | None = None
+    lane: LaneName | None = None
+    no_wait: bool = False
     keep_prompts: bool = False
     timings: bool = False
     run_date: date | None = None
@@ -104,6 +109,13 @@ def options_parser(description: str) -> argparse.ArgumentParser:
         help="keep paid answers there, and use them again: a file that all workers reach, or postgresql://… or redis://…",
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    parser.add_argument(
+        "--lane",
+        choices=get_args(LaneName),
+        help="batch: requests go in the vendors' batch APIs, for half the price, and the run in rounds until all is "
+        "answered; it may be stopped and started again",
+    )
+    _add_flag(parser, "--no-wait", "with --lane batch: hand in what waits and end with exit code 75")
     _add_flag(parser, "--keep-prompts", "keep what was asked with every attempt, to repair a prompt with")
     _add_flag(parser, "--timings", "say in the costs how long each call took, and waited for its permit")
     _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))

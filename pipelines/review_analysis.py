@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import apache_beam as beam
 from apache_beam.runners.runner import PipelineResult
 from pydantic import BaseModel, Field, field_validator
 
@@ -23,7 +22,6 @@ from beam_llmdag.records.item import Item
 from pipelines.ending import analyse, run_as_program
 from pipelines.models import Models, chosen_models
 from pipelines.options import parse_settings
-from pipelines.places import reader
 
 __all__ = ["Sentiment", "Spam", "Summary", "Topics", "main", "review_dag", "run"]
 
@@ -127,9 +125,7 @@ def run(argv: Sequence[str] | None = None) -> PipelineResult:
     """Runs the pipeline with the options in `argv` (by default the command line's) and waits for its end."""
     settings, options = parse_settings(argv, "Filter and analyse product reviews.")
     with chosen_models(settings) as models:
-        pipeline = beam.Pipeline(options=options)
-        read = pipeline | "Read" >> reader(settings)
-        return analyse(pipeline, read, review_dag(models), models, settings)
+        return analyse(review_dag(models), models, settings, options)
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from beam_llmdag.cli import store
+from beam_llmdag.cli import batches, store
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
+from beam_llmdag.model import LaneName
 from beam_llmdag.providers.gguf import fetch_default_model
 from beam_llmdag.records.files import read_items
 from beam_llmdag.records.files_of_records import OutputFormat
@@ -23,6 +24,7 @@ from beam_llmdag.yaml.load import load_dag
 
 __all__ = ["main"]
 
+_TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 _PICTURES = {
     "text": Dag.explain,
     "mermaid": Dag.to_mermaid,
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(verbs.add_parser("plan", help="say what a run over files would ask, and what is in the store"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
     schema.set_defaults(verb=_schema)
+    batches.add_verbs(verbs.add_parser("batches", help="calls that wait for vendors' batch APIs, and their batches"))
     store.add_verbs(verbs.add_parser("store", help="what an answer store holds and what it cost, and moving it"))
     return parser
 
@@ -67,6 +70,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="for the results")
     run.add_argument("--format", choices=get_args(OutputFormat), default="parquet", help="default: %(default)s")
     run.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    run.add_argument(
+        "--lane", choices=get_args(LaneName), help="batch: in vendors' batch APIs, for half the price, in rounds"
+    )
+    run.add_argument("--no-wait", action="store_true", help="with batches: hand in what waits and end with code 75")
     run.add_argument("--strict", action="store_true", help="stop at the first failure")
     run.add_argument("--keep-prompts", action="store_true", help="keep what was asked with every attempt")
     run.add_argument("--timings", action="store_true", help="say in the costs how long each call took and waited")
@@ -117,10 +124,15 @@ def _run(arguments: argparse.Namespace) -> int:
         budget_usd=arguments.budget_usd,
         strict=arguments.strict,
         keep_prompts=arguments.keep_prompts,
+        lane=arguments.lane,
+        wait=not arguments.no_wait,
     )
     written = report.write(arguments.output, file_format=arguments.format, timings=arguments.timings)
     print(report)
     print(f"written: {', '.join(map(str, written))}")
+    if report.summary.total.pending:
+        print("some calls wait for a batch: the same command goes on", file=sys.stderr)
+        return _TRY_LATER
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import aiohttp
@@ -10,12 +11,15 @@ from google import genai
 from google.genai import errors, types
 
 from beam_llmdag.clock import Clock
+from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Image, Model, Request
+from beam_llmdag.providers.batch.google import GoogleBatches, WrittenBody, written_body
 from beam_llmdag.providers.dialects import GOOGLE
 from beam_llmdag.providers.http.access import Access
-from beam_llmdag.providers.http.body import ASKED_FOR, WholeResponse
+from beam_llmdag.providers.http.body import ASKED_FOR, LONGEST_FILE, WholeResponse
 from beam_llmdag.providers.http.certificates import trusting
 from beam_llmdag.providers.http.connections import RedirectError, no_redirects, with_query
+from beam_llmdag.providers.http.failure import failure, redirected
 from beam_llmdag.providers.http.provider import HttpProvider
 from beam_llmdag.providers.http.reply import Reply, read_reply
 from beam_llmdag.providers.http.request_body import given, mapping
@@ -25,6 +29,14 @@ from beam_llmdag.text import name_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["GoogleProvider"]
+
+_FILE_SECONDS = 1800.0
+
+
+class _WholeFile(WholeResponse):
+    """The same for whole files."""
+
+    longest_body = LONGEST_FILE
 
 
 class GoogleProvider(HttpProvider):
@@ -48,6 +60,8 @@ class GoogleProvider(HttpProvider):
         super().__init__(model, access, clock)
         self._client: genai.Client | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._writer: genai.Client | None = None
+        self._unsent: aiohttp.ClientSession | None = None
 
     def _path(self, request: Request) -> str:
         return f"/{self._version}/models/{request.model.name}:generateContent"
@@ -82,35 +96,85 @@ class GoogleProvider(HttpProvider):
         except (aiohttp.ClientError, OSError) as error:
             raise self._unanswered(request.model.timeout_seconds, error) from None
 
+    async def body(self, request: Request) -> Mapping[str, Any]:
+        """The JSON body of a request, as the SDK writes it."""
+        if self._writer is None:
+            self._unsent = self._session_with(WholeResponse, written_body)
+            self._writer = self._client_over(self._unsent, self._version, key="none")
+        try:
+            await self._writer.aio.models.generate_content(
+                model=request.model.name, contents=_contents(request), config=_config(request)
+            )
+        except WrittenBody as written:
+            return written.body
+        except (TypeError, ValueError) as error:
+            raise self._unsendable(error) from None
+        raise CallError("bad_request", "the SDK did not send the request", sent=False)
+
+    def batches(self) -> GoogleBatches:
+        """See `Batched`."""
+        return GoogleBatches(self)
+
+    @asynccontextmanager
+    async def file_client(self) -> AsyncIterator[genai.client.AsyncClient]:
+        """A client that reads whole files; what its calls raise becomes a `CallError`."""
+        await self._ready()
+        async with self._session_with(_WholeFile) as session:
+            client = self._client_over(session, "v1beta", self._key_to_send())
+            try:
+                yield client.aio
+            except RedirectError as redirect:
+                raise redirected(read_reply(redirect.status, redirect.headers, "", self.access)) from None
+            except errors.APIError as error:
+                response = cast(WholeResponse, error.response)
+                content = await response.text() if isinstance(response, WholeResponse) else ""
+                reply = read_reply(error.code, dict(response.headers or {}), content, self.access)
+                raise failure(reply, self.access, self._clock.now()) from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise self._unanswered(_FILE_SECONDS, error) from None
+            except (TypeError, ValueError, KeyError) as error:
+                raise CallError("connection", self._told("the API did not do as it should", error)) from None
+
     def _new_client(self) -> genai.Client:
-        key, certificates = self._key_to_send(), trusting()
+        self._session = self._session_with(WholeResponse)
+        self._client = self._client_over(self._session, self._version, self._key_to_send())
+        return self._client
+
+    def _session_with(
+        self, response_class: type[WholeResponse], *last: aiohttp.ClientMiddlewareType
+    ) -> aiohttp.ClientSession:
         # a pool without a limit of its own: the caller limits the calls in flight
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             headers=ASKED_FOR,
-            response_class=WholeResponse,
+            response_class=response_class,
             auto_decompress=False,
             trust_env=True,
-            middlewares=(no_redirects, with_query(self.access.address.query)),
+            middlewares=(no_redirects, with_query(self.access.address.query), *last),
         )
+
+    def _client_over(self, session: aiohttp.ClientSession, version: str, key: str) -> genai.Client:
+        certificates = trusting()
         options = types.HttpOptions(
             base_url=self.access.address.base,
-            api_version=self._version,
+            api_version=version,
             headers=dict(self.model.headers),
-            aiohttp_client=self._session,
+            aiohttp_client=session,
+            retry_options=types.HttpRetryOptions(attempts=1),  # a batch that is made twice is paid twice
             client_args={"verify": certificates},
             async_client_args={"verify": certificates, "ssl": certificates},
         )
-        self._client = genai.Client(vertexai=False, api_key=key, http_options=options)
-        return self._client
+        return genai.Client(vertexai=False, api_key=key, http_options=options)
 
     async def _close_client(self) -> None:
-        client, self._client = self._client, None
-        session, self._session = self._session, None
-        if client is not None:
-            await client.aio.aclose()
-        if session is not None:
-            await session.close()
+        clients, sessions = (self._client, self._writer), (self._session, self._unsent)
+        self._client = self._writer = self._session = self._unsent = None
+        for client in clients:
+            if client is not None:
+                await client.aio.aclose()
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     def _read(self, body: Mapping[str, Any]) -> Answer | None:
         candidate = _candidate(body)

@@ -22,7 +22,7 @@ class Total:
     Attributes:
         items: items, or results of a dimension or model.
         calls: requests sent, retries included.
-        skipped, failed, store_hits: results of that kind.
+        skipped, failed, pending, store_hits: results of that kind.
         left_out: rows that a global did not see.
         usage: tokens, as far as known.
         cost_nano_usd: nano-dollars of the calls with a known cost.
@@ -34,6 +34,7 @@ class Total:
     calls: int = 0
     skipped: int = 0
     failed: int = 0
+    pending: int = 0
     store_hits: int = 0
     left_out: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -44,6 +45,7 @@ class Total:
         """Counts a result, without its attempts."""
         self.skipped += result.status == "skipped"
         self.failed += result.status == "failed"
+        self.pending += result.status == "pending"
         self.store_hits += result.store_hit
         self.left_out += len(result.left_out)
 
@@ -61,6 +63,7 @@ class Total:
         self.calls += other.calls
         self.skipped += other.skipped
         self.failed += other.failed
+        self.pending += other.pending
         self.store_hits += other.store_hits
         self.left_out += other.left_out
         self.usage += other.usage
@@ -74,6 +77,7 @@ class Total:
             "calls": self.calls,
             "skipped": self.skipped,
             "failed": self.failed,
+            "pending": self.pending,
             "store_hits": self.store_hits,
             "left_out": self.left_out,
             "tokens": dict(zip(_SHORT_KINDS, self.usage.counts(), strict=True)),

@@ -84,7 +84,7 @@ def diff(graph: Graph, items: Any, options: RunOptions) -> Diff:
     known = call_options(options, local=True)
     if known.store is None:
         raise GraphError("there is no answer store to look into: name one with store=")
-    run = LocalRun(graph, {**options, "strict": False}, calls=replace(known, budget_usd=0.0))
+    run = LocalRun(graph, {**options, "strict": False}, calls=replace(known, budget_usd=0.0, lane="direct"))
     run.run(items, progress=False)
     report = run.report()
     paid = _paid(known.store)

@@ -21,6 +21,8 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     for name, total in summary["by_dimension"].items():
         if total["left_out"]:
             table.append(f"{name} did not see {total['left_out']:,} of its rows: they lack answers that it needs")
+    if summary["pending"]:
+        table.append(f"{summary['pending']:,} results are pending: they wait for a batch, or for another that does")
     if summary["store_hits"]:
         table.append(f"{summary['store_hits']} answers came from the store and cost nothing")
     if not summary["cost_is_complete"]:

@@ -6,6 +6,7 @@ Nothing here imports Beam or an SDK.
 from beam_llmdag.testing.clock import FakeClock
 from beam_llmdag.testing.scripted import ScriptedProvider
 from beam_llmdag.testing.simulator.answers import Rule, load_rules, sample_answer
+from beam_llmdag.testing.simulator.batch.behaviour import BatchBehaviour
 from beam_llmdag.testing.simulator.faults import FaultName
 from beam_llmdag.testing.simulator.latency import Latency, constant, lognormal, with_tail
 from beam_llmdag.testing.simulator.rate_limits import RateLimit
@@ -16,6 +17,7 @@ from beam_llmdag.testing.simulator.simulator import Simulator
 
 __all__ = [
     "ApiProtocol",
+    "BatchBehaviour",
     "FakeClock",
     "FaultName",
     "Latency",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from beam_llmdag.testing.simulator.answers import load_rules
+from beam_llmdag.testing.simulator.batch.behaviour import BatchBehaviour
 from beam_llmdag.testing.simulator.faults import FaultName, Faults
 from beam_llmdag.testing.simulator.latency import Latency, constant, lognormal, with_tail
 from beam_llmdag.testing.simulator.rate_limits import RateLimit
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help=f"a share of requests that go wrong, may be repeated; names: {', '.join(get_args(FaultName))}",
     )
+    parser.add_argument("--batch-delay", type=float, default=0.0, metavar="SECONDS", help="until a batch has ended")
     parser.add_argument("--requests-per-minute", type=int, help="limit of each model")
     parser.add_argument("--input-tokens-per-minute", type=int, help="limit of each model")
     parser.add_argument("--output-tokens-per-minute", type=int, help="limit of each model")
@@ -76,6 +78,7 @@ def _simulator(options: argparse.Namespace) -> Simulator:
         port=options.port,
         log_path=options.log,
         keep_requests=False,
+        batches=BatchBehaviour(delay_seconds=options.batch_delay),
     )
 
 

@@ -32,6 +32,7 @@ __all__ = ["Desk", "OpenBatch"]
 
 _AT_ONCE = 1000  # replies that are entered together
 _CLOCKS_DIFFER_SECONDS = 300.0  # a vendor's clock and ours
+_MOST_MISSES = 50  # looks at a batch that has ended, and has no results; with the pauses between them an hour or so
 _NOT_ASKED = 0
 
 
@@ -48,6 +49,7 @@ class OpenBatch:
         status: the vendor's word, as last heard.
         requests, done: how many calls are in it, and how many of them have ended, as last heard.
         sent_at: in seconds since 1970-01-01 UTC.
+        misses: how often it had ended, and its results were not there.
         ended: whether all that came of it is in the store.
     """
 
@@ -60,6 +62,7 @@ class OpenBatch:
     requests: int = 0
     done: int = 0
     sent_at: float = 0.0
+    misses: int = 0
     ended: bool = False
 
     @classmethod
@@ -255,8 +258,14 @@ class Desk:
         if not state.ended:
             self._change(batch, status=state.status, done=state.done or 0)
             return False
-        replies: Iterable[tuple[str, BatchReply]] = () if state.problem is not None else await api.replies(batch.id)
-        await self._close(batch, replies, state.status, state.problem)
+        said = () if state.problem is not None else await api.replies(batch.id)
+        replies = None if said is None else list(said)
+        if replies is None or (state.problem is None and len(replies) < (state.done or 0)):
+            # asked again they would be paid again: the vendor may need a while to lay out its files
+            batch = self._change(batch, status=f"{state.status}, without its results", misses=batch.misses + 1)
+            if batch.misses < _MOST_MISSES:
+                return False
+        await self._close(batch, replies or (), state.status, state.problem)
         return True
 
     async def _close(

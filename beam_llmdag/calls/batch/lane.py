@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.providers.base import Provider
-from beam_llmdag.providers.batch.base import Batched, Batches, reply_of
+from beam_llmdag.providers.batch.base import Batches, reply_of
 from beam_llmdag.providers.http.reply import description
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.telling import told
@@ -216,4 +217,5 @@ class _BatchPermit:
 
 def batches_of(provider: Provider) -> Batches | None:
     """The batch API of a provider, None if it has none."""
-    return provider.batches() if isinstance(provider, Batched) else None
+    batches: Callable[[], Batches | None] = getattr(provider, "batches", lambda: None)
+    return batches()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
 from beam_llmdag.providers.http.request_body import mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["AnthropicBatches"]
 
 _PATH = "/v1/messages/batches"
+_NOT_THERE = 404
 _STATUSES = {  # of an error's type; https://docs.anthropic.com/en/api/errors
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -62,9 +64,14 @@ class AnthropicBatches:
         page = await self._provider.managed("GET", f"{_PATH}?limit=100")
         return [_state(mapping(batch)) for batch in page.get("data") or []]
 
-    async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]]:
+    async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]] | None:
         """See `Batches`. The address is made here: `results_url` could lead anywhere, and the key goes with it."""
-        return _replies(await self._provider.downloaded(f"{_PATH}/{batch_id}/results"))
+        try:
+            return _replies(await self._provider.downloaded(f"{_PATH}/{batch_id}/results"))
+        except CallError as error:
+            if error.http_status == _NOT_THERE:
+                return None
+            raise
 
     async def cancel(self, batch_id: str) -> None:
         """See `Batches`."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from beam_llmdag.model import Answer, Request
 
@@ -113,8 +113,11 @@ class Batches(Protocol):
     async def recent(self) -> Sequence[BatchState]:
         """The vendor's batches, the newest first, as many as a page has."""
 
-    async def replies(self, batch_id: str) -> Iterable[tuple[str, BatchReply]]:
-        """What a batch that has ended says to its requests, by custom id, in any order; not all need be there."""
+    async def replies(self, batch_id: str) -> Iterable[tuple[str, BatchReply]] | None:
+        """What a batch that has ended says to its requests, by custom id, in any order; not all need be there.
+
+        None if it has not ended after all, or its results are not there yet.
+        """
 
     async def cancel(self, batch_id: str) -> None:
         """Asks for what has not begun not to be begun."""
@@ -127,7 +130,6 @@ class Batches(Protocol):
         """
 
 
-@runtime_checkable
 class Batched(Protocol):
     """A provider that has a batch API. A part of `Provider` that may be left out."""
 

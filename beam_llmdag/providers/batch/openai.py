@@ -62,9 +62,11 @@ class OpenAIBatches:
         page = await self._provider.managed("GET", "/batches?limit=100")
         return [_state(mapping(batch)) for batch in page.get("data") or []]
 
-    async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]]:
+    async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]] | None:
         """See `Batches`. What failed or expired stands in a second file."""
         batch = await self._provider.managed("GET", f"/batches/{batch_id}")
+        if batch.get("status") not in _ENDED:
+            return None
         files = [batch.get("output_file_id"), batch.get("error_file_id")]
         contents = [await self._provider.downloaded(f"/files/{file}/content") for file in files if file]
         return chain.from_iterable(map(_replies, contents))

@@ -30,6 +30,7 @@ class SimulatedRequest:
         received_at: seconds since 1970-01-01 UTC.
         fingerprint: the same for equal paths and bodies: 16 hexadecimal digits.
         repeat: how often the same path and body had come before.
+        lane: `"batch"` if it came in a batch; then `path` is the one that it would have had on its own.
     """
 
     protocol: ApiProtocol
@@ -44,6 +45,7 @@ class SimulatedRequest:
     received_at: float
     fingerprint: str
     repeat: int
+    lane: Literal["direct", "batch"] = "direct"
 
     @property
     def prompt(self) -> str:

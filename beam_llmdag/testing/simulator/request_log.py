@@ -48,6 +48,7 @@ class Entry:
             "request_id": request.request_id,
             "fingerprint": request.fingerprint,
             "repeat": request.repeat,
+            "lane": request.lane,
             "usage": self.usage,
             "prompt": request.prompt,
         }

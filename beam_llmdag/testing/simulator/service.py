@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from math import ceil
@@ -12,6 +12,9 @@ from typing import Any
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.testing.simulator.answers import AnswerFunction
+from beam_llmdag.testing.simulator.batch.api import BatchApi
+from beam_llmdag.testing.simulator.batch.behaviour import BatchBehaviour
+from beam_llmdag.testing.simulator.batch.jobs import Line, LineAnswer
 from beam_llmdag.testing.simulator.faults import Faults, fault_reply
 from beam_llmdag.testing.simulator.http import Ending, HttpReply, HttpRequest, encode_response
 from beam_llmdag.testing.simulator.latency import Latency
@@ -55,6 +58,7 @@ class Service:
         log: where requests are noted.
         clock: time of the log, of the limits and of dates in headers.
         seed: of all that is left to chance.
+        batches: how batches fare.
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class Service:
         log: RequestLog,
         clock: Clock,
         seed: int,
+        batches: BatchBehaviour,
     ) -> None:
+        self.batches = BatchApi(batches, self._answer_line, clock, seed)
         self.scripts: list[Script] = []
         self._answer = answer
         self._faults = faults
@@ -86,10 +92,13 @@ class Service:
         self._log.clear()
         self._limiter.reset()
         self._seen.clear()
+        self.batches.reset()
 
     def handle(self, http: HttpRequest) -> HttpReply:
         """What to do with a request."""
         route = find_route(http.path)
+        if route is None and (managed := self.batches.handle(http)) is not None:
+            return managed
         if route is None or http.method != "POST":
             what = f"the simulator has no {http.method} {http.path}"
             return _plain(404, {"error": {"message": what, "type": "not_found"}})
@@ -107,6 +116,31 @@ class Service:
             # becomes an error that clients do not retry: a bug in a test must not look like a fault of a vendor
             message = f"an answer function or script of the simulator raised {type(error).__name__}: {error}"
             return self._send(wire, entry, Reply(status=400, message=message), limits)
+
+    def _answer_line(self, line: Line, headers: Mapping[str, str]) -> LineAnswer:
+        """What a request of a batch is answered."""
+        route = find_route(line.path)
+        if route is None:
+            return LineAnswer(404, None, "req_unknown")
+        wire, model = route
+        body = _ENCODER.encode(line.body).encode()
+        http = HttpRequest(method="POST", path=line.path, headers=headers, body=body, keep_alive=True)
+        try:
+            request = replace(self._read(wire, model, http), lane="batch")
+        except ValueError as error:
+            return LineAnswer(400, wire.error(400, Reply(message=str(error)), "req_unreadable"), "req_unreadable")
+        entry = self._log.begin(request)
+        try:
+            reply = self._reply(request)
+        except Exception as error:  # noqa: BLE001 - as above
+            reply = Reply(status=400, message=f"the answer function raised {type(error).__name__}: {error}")
+        self._count(wire, entry, reply)
+        content = _body(wire, request, reply, entry.usage)
+        self._ended(entry, reply, "sent")
+        try:
+            return LineAnswer(reply.status, json.loads(content), request.request_id)
+        except ValueError:
+            return LineAnswer(500, None, request.request_id)
 
     def _read(self, wire: Wire, model: str | None, http: HttpRequest) -> SimulatedRequest:
         """The request as the API understands it.
@@ -157,13 +191,9 @@ class Service:
 
     def _send(self, wire: Wire, entry: Entry, reply: Reply, limits: LimitState | None) -> HttpReply:
         request = entry.request
-        usage = reply.usage_for(request) if reply.status < 400 and reply.json is None and reply.body is None else None
-        if isinstance(usage, Usage):
-            if limits is not None and not limits.refused:
-                limits = self._limiter.charge_output(request.model, usage.output_tokens, self._clock.monotonic())
-            entry.usage = wire.usage(usage)
-        else:
-            entry.usage = usage
+        usage = self._count(wire, entry, reply)
+        if usage is not None and limits is not None and not limits.refused:
+            limits = self._limiter.charge_output(request.model, usage.output_tokens, self._clock.monotonic())
         body = _body(wire, request, reply, entry.usage)
         headers = _headers(wire, request, reply)
         if limits is not None and self._limit_headers:
@@ -177,6 +207,13 @@ class Service:
             close=reply.truncate,
             ended=partial(self._ended, entry, reply),
         )
+
+    def _count(self, wire: Wire, entry: Entry, reply: Reply) -> Usage | None:
+        """Notes the tokens that a reply says; returns them where the simulator has counted them."""
+        is_answer = reply.status < 400 and reply.json is None and reply.body is None
+        usage = reply.usage_for(entry.request) if is_answer else None
+        entry.usage = wire.usage(usage) if isinstance(usage, Usage) else usage
+        return usage if isinstance(usage, Usage) else None
 
     def _delay(self, request: SimulatedRequest, reply: Reply, limits: LimitState | None) -> float:
         if reply.delay_seconds is not None:

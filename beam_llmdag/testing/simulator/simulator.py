@@ -11,6 +11,8 @@ from types import TracebackType
 
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.testing.simulator.answers import Answers, answer_function
+from beam_llmdag.testing.simulator.batch.behaviour import BatchBehaviour
+from beam_llmdag.testing.simulator.batch.jobs import Job
 from beam_llmdag.testing.simulator.faults import FaultName, Faults
 from beam_llmdag.testing.simulator.http import HttpConnection
 from beam_llmdag.testing.simulator.latency import Latency, constant
@@ -46,6 +48,7 @@ class Simulator:
         log_path: file to which one line of JSON is appended for each request that has ended.
         keep_requests: False keeps no request in memory, only counters: for millions of them.
         clock: time of the log, of the rate limits and of dates in headers.
+        batches: how batches fare; by default they end at once.
 
     Raises:
         ValueError: unknown faults or probabilities that make no sense.
@@ -69,6 +72,7 @@ class Simulator:
         log_path: str | Path | None = None,
         keep_requests: bool = True,
         clock: Clock | None = None,
+        batches: BatchBehaviour | None = None,
     ) -> None:
         self._port = port
         self._log = RequestLog(None if log_path is None else Path(log_path), keep=keep_requests)
@@ -81,6 +85,7 @@ class Simulator:
             log=self._log,
             clock=clock or SystemClock(),
             seed=seed,
+            batches=batches or BatchBehaviour(),
         )
         self._connections: set[HttpConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -179,6 +184,20 @@ class Simulator:
     def requests(self) -> list[LoggedRequest]:
         """All requests in the order of their arrival, as far as they have come now."""
         return [entry.snapshot() for entry in list(self._log.entries)]
+
+    @property
+    def batches(self) -> list[Job]:
+        """All batches that were taken, vendor by vendor, the oldest first."""
+        return self._service.batches.jobs
+
+    @property
+    def batch_calls(self) -> list[tuple[str, str]]:
+        """Method and path of all requests to the batch APIs; those of the batches themselves are in `requests`."""
+        return list(self._service.batches.calls)
+
+    def end_batches(self) -> None:
+        """All batches end now, whatever their delay."""
+        self._service.batches.end_all()
 
     @property
     def request_count(self) -> int:

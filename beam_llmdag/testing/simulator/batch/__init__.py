@@ -1,0 +1,1 @@
+"""The vendors' batch APIs, as the simulator speaks them."""
