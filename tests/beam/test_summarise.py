@@ -57,6 +57,7 @@ def line(
         "calls": calls,
         "skipped": skipped,
         "failed": failed,
+        "pending": 0,
         "store_hits": 0,
         "left_out": left_out,
         "tokens": names,

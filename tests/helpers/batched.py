@@ -45,7 +45,7 @@ class BatchedProvider(ScriptedProvider):
         super().__init__(lambda request: self._answer_to(prompt_of(request)))
         self.limits = limits
         self.answers = answers
-        self.labels = labels
+        self.keeps_labels = labels
         self.sent: list[Sequence[BatchLine]] = []
         self.states: list[BatchState] = []
         self.ends = True
@@ -80,7 +80,7 @@ class BatchedProvider(ScriptedProvider):
             ended=self.ends,
             requests=len(lines),
             done=len(lines) if self.ends and self.tells_done else None,
-            label=label if self.labels else None,
+            label=label if self.keeps_labels else None,
         )
         self.sent.append(list(lines))
         self.states.append(state)

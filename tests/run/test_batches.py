@@ -315,7 +315,8 @@ def test_a_batch_that_never_arrived_is_sent_again(store):
         raise CallError("connection", "the connection was cut", sent=True)
 
     provider.on_create = (cut, lambda: None)
-    simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
+    with pytest.raises(LLMDagError, match="the connection was cut"):
+        simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
     provider.on_create = (lambda: None, lambda: None)
     report = simple(provider).run(ITEMS, lane="batch", store=store)
     assert (report.failures, len(provider.sent)) == ([], 1)
@@ -511,3 +512,17 @@ def test_results_that_are_late_are_waited_for_and_not_paid_twice(store):
     provider.replies = late  # type: ignore[method-assign]
     report = simple(provider).run(ITEMS, lane="batch", store=store)
     assert (report.failures, len(provider.sent)) == ([], 1)
+
+
+def test_a_batch_of_somebody_else_is_not_taken_for_one_that_was_not_confirmed(store):
+    provider = BatchedProvider(labels=False)
+
+    def dies() -> None:
+        provider.sent.append([line._replace(custom_id=f"other{index}") for index, line in enumerate(provider.sent[0])])
+        provider.states.append(replace(provider.states[0], id="somebody-else's"))
+        provider.on_create = (lambda: None, lambda: None)
+        raise CallError("connection", "the connection was cut", sent=True)
+
+    provider.on_create = (lambda: None, dies)
+    report = simple(provider).run(ITEMS, lane="batch", store=store)
+    assert (report.failures, len(provider.sent), len(report.costs)) == ([], 2, 5)

@@ -49,6 +49,7 @@ class OpenBatch:
         status: the vendor's word, as last heard.
         requests, done: how many calls are in it, and how many of them have ended, as last heard.
         sent_at: in seconds since 1970-01-01 UTC.
+        strangers: ids of batches that were taken for this one, and were others'.
         misses: how often it had ended, and its results were not there.
         ended: whether all that came of it is in the store.
     """
@@ -62,6 +63,7 @@ class OpenBatch:
     requests: int = 0
     done: int = 0
     sent_at: float = 0.0
+    strangers: Sequence[str] = ()
     misses: int = 0
     ended: bool = False
 
@@ -225,8 +227,7 @@ class Desk:
                 return None
             if error.http_status is not None or not error.sent:
                 self._documents.remove("batches", [batch.label])
-                raise
-            return batch  # it may have arrived: the vendor's list will tell
+            raise  # else it may have arrived: the vendor's list will tell, before another one is sent
         return self._change(batch, id=state.id, status=state.status)
 
     async def _find_lost(self) -> None:
@@ -235,9 +236,10 @@ class Desk:
         for batch in known:
             if batch.id is not None or batch.ended:
                 continue
-            theirs = await self._api(batch.model).recent()
-            ids = {other.id for other in known}
-            state = next((state for state in theirs if state.id not in ids and _may_be(batch, state)), None)
+            api = self._api(batch.model)
+            theirs = await api.recent()
+            ids = {other.id for other in known}.union(batch.strangers)
+            state = next((state for state in theirs if state.id not in ids and _may_be(batch, state, api)), None)
             if state is None:
                 self._documents.remove("batches", [batch.label])
             else:
@@ -265,6 +267,9 @@ class Desk:
             batch = self._change(batch, status=f"{state.status}, without its results", misses=batch.misses + 1)
             if batch.misses < _MOST_MISSES:
                 return False
+        if not api.keeps_labels and replies and not {key for key, _ in replies}.intersection(batch.keys):
+            self._change(batch, id=None, strangers=[*batch.strangers, batch.id])
+            return False
         await self._close(batch, replies or (), state.status, state.problem)
         return True
 
@@ -311,9 +316,9 @@ def _age(batch: OpenBatch) -> tuple[float, str]:
     return batch.sent_at, batch.label
 
 
-def _may_be(batch: OpenBatch, state: BatchState) -> bool:
+def _may_be(batch: OpenBatch, state: BatchState, api: Batches) -> bool:
     """Whether a vendor's batch is the one that we sent. Where it has no name of ours, its size and age tell."""
-    if state.label is not None:
+    if api.keeps_labels:
         return state.label == batch.label
     fresh = state.created_at is None or state.created_at >= batch.sent_at - _CLOCKS_DIFFER_SECONDS
     return fresh and state.requests in (None, len(batch.keys))

@@ -77,8 +77,9 @@ class Rounds:
         more = f" and {len(self._open) - 3} more" if len(self._open) > 3 else ""
         seconds = int(time.monotonic() - self._since)
         problem = f"; {self._problem}" if self._problem else ""
+        count = "1 batch" if len(self._open) == 1 else f"{len(self._open)} batches"
         return (
-            f"after round {self.number}: {self._waiting} calls wait for {len(self._open)} batches "
+            f"after round {self.number}: {self._waiting} calls wait for {count} "
             f"({', '.join(shown)}{more}), {seconds // 60}:{seconds % 60:02} so far{problem}"
         )
 

@@ -42,6 +42,7 @@ class AnthropicBatches:
     """
 
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # half of what the API takes, so that it fits in memory
+    keeps_labels = False
 
     def __init__(self, provider: AnthropicProvider) -> None:
         self._provider = provider

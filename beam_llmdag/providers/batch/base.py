@@ -91,9 +91,11 @@ class Batches(Protocol):
 
     Attributes:
         limits: of one batch.
+        keeps_labels: whether a batch is listed under our name of it.
     """
 
     limits: BatchLimits
+    keeps_labels: bool
 
     async def body(self, request: Request) -> Mapping[str, Any]:
         """The JSON body of a request, the same as when it goes on its own."""

@@ -54,6 +54,7 @@ class GoogleBatches:
     """
 
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 2 GB
+    keeps_labels = True
 
     def __init__(self, provider: GoogleProvider) -> None:
         self._provider = provider

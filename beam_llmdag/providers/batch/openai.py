@@ -29,6 +29,7 @@ class OpenAIBatches:
     """
 
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 200 MB
+    keeps_labels = True
 
     def __init__(self, provider: OpenAIProvider) -> None:
         self._provider = provider
