@@ -58,7 +58,7 @@ class OpenAIProvider(SdkProvider):
 
     def batches(self) -> OpenAIBatches:
         """See `Batched`."""
-        return OpenAIBatches(self)
+        return OpenAIBatches(self, self.path)
 
     def _new_client(self, *, for_files: bool) -> openai.AsyncOpenAI:
         address = self.access.address

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
 from beam_llmdag.providers.http.request_body import mapping
+from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.text import name_text
-
-if TYPE_CHECKING:
-    from beam_llmdag.providers.anthropic import AnthropicProvider
 
 __all__ = ["AnthropicBatches"]
 
@@ -44,7 +42,7 @@ class AnthropicBatches:
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # half of what the API takes, so that it fits in memory
     keeps_labels = False
 
-    def __init__(self, provider: AnthropicProvider) -> None:
+    def __init__(self, provider: SdkProvider) -> None:
         self._provider = provider
 
     async def body(self, request: Request) -> Mapping[str, Any]:

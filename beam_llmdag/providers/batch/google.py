@@ -5,19 +5,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import aiohttp
 from google.genai import types
+from google.genai.client import AsyncClient
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
 from beam_llmdag.providers.http.request_body import mapping
 from beam_llmdag.text import name_text
-
-if TYPE_CHECKING:
-    from beam_llmdag.providers.google import GoogleProvider
 
 __all__ = ["GoogleBatches", "WrittenBody", "written_body"]
 
@@ -46,6 +45,19 @@ async def written_body(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerT
     raise WrittenBody(json.loads(content))
 
 
+class _Provider(Protocol):
+    """What is needed of the provider."""
+
+    async def body(self, request: Request) -> Mapping[str, Any]:
+        """The JSON body of a request, as the SDK writes it."""
+
+    def file_client(self) -> AbstractAsyncContextManager[AsyncClient]:
+        """A client that reads whole files; what its calls raise becomes a `CallError`."""
+
+    def answer_in(self, status: int, body: Any, request_id: str | None) -> Answer:
+        """The answer in a response that did not come by HTTP."""
+
+
 class GoogleBatches:
     """`Batches` of Gemini: https://ai.google.dev/gemini-api/docs/batch-api.
 
@@ -56,7 +68,7 @@ class GoogleBatches:
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 2 GB
     keeps_labels = True
 
-    def __init__(self, provider: GoogleProvider) -> None:
+    def __init__(self, provider: _Provider) -> None:
         self._provider = provider
 
     async def body(self, request: Request) -> Mapping[str, Any]:

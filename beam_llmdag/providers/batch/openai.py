@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
 from beam_llmdag.providers.http.request_body import mapping
+from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.text import name_text
-
-if TYPE_CHECKING:
-    from beam_llmdag.providers.openai import OpenAIProvider
 
 __all__ = ["OpenAIBatches"]
 
@@ -25,14 +23,16 @@ class OpenAIBatches:
     """`Batches` of OpenAI: https://platform.openai.com/docs/guides/batch.
 
     Args:
-        provider: whose server and key are used, and whose requests.
+        provider: whose server and key are used.
+        path: of its requests, behind the version of the API.
     """
 
     limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 200 MB
     keeps_labels = True
 
-    def __init__(self, provider: OpenAIProvider) -> None:
+    def __init__(self, provider: SdkProvider, path: str) -> None:
         self._provider = provider
+        self._url = f"/v1{path}"
 
     async def body(self, request: Request) -> Mapping[str, Any]:
         """See `Batches`."""
@@ -40,19 +40,18 @@ class OpenAIBatches:
 
     async def create(self, label: str, model: str, lines: Sequence[BatchLine]) -> BatchState:  # noqa: ARG002 - in the body
         """See `Batches`."""
-        url = f"/v1{self._provider.path}"
+        asked = f'"method": "POST", "url": "{self._url}"'
         content = "".join(
-            f'{{"custom_id": {json.dumps(line.custom_id)}, "method": "POST", "url": "{url}", "body": {line.body}}}\n'
-            for line in lines
+            f'{{"custom_id": {json.dumps(line.custom_id)}, {asked}, "body": {line.body}}}\n' for line in lines
         )
         file = await self._provider.uploaded(f"{label}.jsonl", content.encode())
-        asked = {
+        batch = {
             "input_file_id": file.get("id"),
-            "endpoint": url,
+            "endpoint": self._url,
             "completion_window": "24h",
             "metadata": {_LABEL: label},
         }
-        return _state(await self._provider.managed("POST", "/batches", asked))
+        return _state(await self._provider.managed("POST", "/batches", batch))
 
     async def state(self, batch_id: str) -> BatchState:
         """See `Batches`."""
