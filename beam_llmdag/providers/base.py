@@ -22,6 +22,7 @@ __all__ = [
     "asked_schema",
     "check_provider",
     "find_provider",
+    "has_batches",
 ]
 
 ENTRY_POINT_GROUP = "beam_llmdag.providers"
@@ -99,6 +100,7 @@ _DIALECTS: Mapping[str, VendorDialect] = {
     "google": GOOGLE,
     "local": LLAMA,
 }
+_WITHOUT_BATCHES = ("local",)
 _BUILT_IN: Mapping[str, str] = {
     "anthropic": "beam_llmdag.providers.anthropic:AnthropicProvider",
     "openai": "beam_llmdag.providers.openai:openai_provider",
@@ -124,6 +126,11 @@ def find_provider(name: str, own: Mapping[str, ProviderFactory]) -> ProviderFact
         return factory
     loaded: ProviderFactory = _installed()[name].load()
     return loaded
+
+
+def has_batches(name: str, own: Mapping[str, ProviderFactory]) -> bool:
+    """Whether a provider of the package has a batch API; of another one that is known when it is asked."""
+    return name in _BUILT_IN and name not in own and name not in _WITHOUT_BATCHES
 
 
 def check_provider(name: str, own: Mapping[str, ProviderFactory]) -> None:

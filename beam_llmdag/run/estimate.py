@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TypedDict
 
 from beam_llmdag.graph.dimension import Dimension
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import Model
-from beam_llmdag.providers.base import find_provider
+from beam_llmdag.providers.base import find_provider, has_batches
 from beam_llmdag.records.result import Attempt, Result
 from beam_llmdag.run.first_prompts import FirstPrompts, first_dimensions
 from beam_llmdag.run.population import Total, total
@@ -26,6 +27,7 @@ _IN_FLIGHT = 64  # of an API whose provider does not say
 _SHORT_OUTPUT_TOKENS = 256  # of an answer, where nobody knows; as `calls.estimate` has it
 _LONG_OUTPUT_TOKENS = 4096  # of an answer without max_tokens
 _NANO = 1e9
+_BATCH_DISCOUNT = 0.5  # see `PriceTable.cost`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class Estimate:
         is_complete: whether every model that is asked has a price; else `nano_usd` is a lower bound.
         paid_nano_usd: nano-dollars that the sample has cost, now or in an earlier estimate with the same store.
         seconds: how long the run will take at the limits of the models and the latency of the sample; None without one.
+        batched: models of those asked that can be asked in batches.
+        rounds: how many rounds a run in batches takes, if nothing is asked again.
         report: what the sample brought; None without one.
     """
 
@@ -77,6 +81,8 @@ class Estimate:
     is_complete: bool
     paid_nano_usd: int
     seconds: float | None
+    batched: frozenset[str] = frozenset()
+    rounds: int = 0
     report: Report | None = field(default=None, repr=False)
 
     @property
@@ -88,6 +94,14 @@ class Estimate:
     def to_pay_usd(self) -> float:
         """Dollars that are still to be paid, if the answers of the sample are kept."""
         return max(self.nano_usd.value - self.paid_nano_usd, 0.0) / _NANO
+
+    @property
+    def batch_to_pay_usd(self) -> float:
+        """`to_pay_usd` with `lane="batch"`: half for the models that have a batch API."""
+        costs = [(line.model, line.nano_usd.value) for line in self.lines if line.nano_usd is not None]
+        batched = sum(cost for model, cost in costs if model in self.batched)
+        share = batched / whole if (whole := sum(cost for _, cost in costs)) else 0.0
+        return self.to_pay_usd * (1 - share * _BATCH_DISCOUNT)
 
     def __repr__(self) -> str:
         head = ("", "model", "calls", "tokens in", "tokens out", "cost $", "95 %")
@@ -114,6 +128,9 @@ class Estimate:
             yield "what depends on all rows is scaled from the sample, roughly (~)"
         if not self.is_complete:
             yield "the cost is a lower bound: a model has no known price"
+        if self.batched and self.to_pay_usd:
+            days = "a day" if self.rounds == 1 else f"a day for each of {self.rounds} rounds"
+            yield f"in batches: ${self.batch_to_pay_usd:.6f} still to pay, within {days}"
         if self.seconds is not None:
             yield f"about {_duration(self.seconds)} at the limits of the models"
 
@@ -155,6 +172,7 @@ def estimate_from(graph: Graph, prompts: FirstPrompts, items: int, drawn: Sequen
         is_complete=all(line.nano_usd is not None for line in lines),
         paid_nano_usd=sum(cost.attempt.cost_nano_usd or 0 for cost in report.costs),
         seconds=_seconds(graph, lines, attempts),
+        **_in_batches(graph, lines),
         report=report,
     )
 
@@ -206,7 +224,24 @@ def bounds(graph: Graph, prompts: FirstPrompts, items: int) -> Estimate:
         is_complete=len(priced) == len(lines),
         paid_nano_usd=0,
         seconds=None,
+        **_in_batches(graph, lines),
     )
+
+
+class _InBatches(TypedDict):
+    """See `Estimate`."""
+
+    batched: frozenset[str]
+    rounds: int
+
+
+def _in_batches(graph: Graph, lines: Sequence[EstimateLine]) -> _InBatches:
+    asked = {name for name, dimension in graph.dimensions.items() if not dimension.is_computed}
+    models = {line.model for line in lines}
+    return {
+        "batched": frozenset(spec for spec in models if has_batches(spec.partition(":")[0], graph.providers)),
+        "rounds": sum(not asked.isdisjoint(level) for level in graph.levels()),
+    }
 
 
 def _from_sample(

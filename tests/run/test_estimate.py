@@ -11,7 +11,7 @@ from helpers.dags import prompt_of
 
 from beam_llmdag import Dag, GraphError, Item, Model, Price, read_items
 from beam_llmdag.model import Answer, Request
-from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.testing import ScriptedProvider, Simulator
 from beam_llmdag.usage import Usage
 
 PRICES = {"scripted:x": Price(input=1, output=5)}
@@ -209,3 +209,30 @@ def test_its_text_is_a_table_with_dollars_and_what_is_left_to_pay(store):
     assert [line.split()[0] for line in (*lines[2:4], lines[5])] == ["spam", "summary", "total"]
     assert lines[6].startswith("20 of 100 items were analysed for it, for $0.0")
     assert "still to pay: $0.0" in lines[6]
+
+
+def test_an_estimate_says_what_batches_would_cost_and_how_many_rounds_they_take(tmp_path: Path) -> None:
+    with Simulator(lambda _: "a word") as simulator:
+        cheap = Model("anthropic:cheap", base_url=simulator.base_url("anthropic"), api_key_env="PATH", max_tokens=50)
+        price = Price(input=1, output=5)
+        dag = Dag("batched", model=cheap, prices={"cheap": price, "scripted:m": price})
+
+        @dag.dimension
+        def first(item: Item) -> str:
+            return f"first {item.content}"
+
+        @dag.dimension
+        def second(item: Item, first: str) -> str:
+            return f"second {first}"
+
+        items = [f"text {number}" for number in range(50)]
+        estimate = dag.estimate(items, sample=10, store=str(tmp_path / "s.sqlite"), lane="batch")
+        assert {request.lane for request in simulator.requests} == {"direct"}
+        paid = estimate.paid_nano_usd
+        report = dag.run(items, store=str(tmp_path / "s.sqlite"), lane="batch")
+    assert (estimate.rounds, estimate.batched) == (2, {"anthropic:cheap"})
+    assert estimate.batch_to_pay_usd == pytest.approx(estimate.to_pay_usd / 2)
+    assert "in batches: $0.00" in repr(estimate)
+    assert "a day for each of 2 rounds" in repr(estimate)
+    assert paid > 0
+    assert report.summary.total.cost_nano_usd == pytest.approx(estimate.batch_to_pay_usd * 1e9, rel=0.2)
