@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Unpack
 
 from beam_llmdag.errors import GraphError
@@ -11,7 +14,8 @@ from beam_llmdag.run.batched import BatchedRun
 from beam_llmdag.run.diff import Diff, diff
 from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
-from beam_llmdag.run.options import RunOptions, may_wait
+from beam_llmdag.run.options import RunOptions, call_options, may_wait
+from beam_llmdag.run.redrive import redrive_options, written_as
 from beam_llmdag.run.report import Report
 from beam_llmdag.run.sampled_run import estimated
 
@@ -94,6 +98,45 @@ class Dag(Graph):
     def astream(self, items: Any, **options: Unpack[RunOptions]) -> AsyncIterator[Streamed]:
         """`stream` for a program whose event loop runs; `items` may be an asynchronous iterator."""
         return self._stream_of(options).astream(items)
+
+    def redrive(
+        self,
+        folder: str | os.PathLike[str],
+        items: Any,
+        *,
+        progress: bool | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Report:
+        """Asks again what failed in the run that wrote a folder (see `Report.write`), and writes the folder anew.
+
+        The run goes on under its own id: what it was answered is in the answer store, and only what failed is asked.
+        What needs that, globals and new items among it, is made again; all other rows stay as they are, byte for byte.
+        Earlier attempts stay on the bill.
+
+        Args:
+            folder: what `Report.write` or `llmdag run` wrote.
+            items: the same as then.
+            progress: see `run`.
+            options: over those of the run, which its manifest says.
+
+        Returns:
+            The new report.
+
+        Raises:
+            InputError: the folder has no manifest.
+            GraphError: it is of another dag, or of a run without an answer store.
+            As `run`.
+        """
+        told = redrive_options(self, Path(folder), options)
+        calls = replace(call_options(told, local=True), goes_on=True)
+        kind = BatchedRun if may_wait(self, told.get("lane")) else LocalRun
+        run = kind(self, told, calls=calls)
+        try:
+            run.run(items, progress=progress)
+        finally:
+            self.last_report = report = run.report()
+        report.write(folder, **written_as(Path(folder)))
+        return report
 
     def estimate(self, items: Any, *, sample: int = 20, seed: int = 0, **options: Unpack[RunOptions]) -> Estimate:
         """What a run over `items` will cost: some of them, drawn by chance, are analysed for real, the rest is counted.

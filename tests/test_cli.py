@@ -11,12 +11,12 @@ from helpers.places import EXAMPLES
 
 from beam_llmdag import Dag
 from beam_llmdag.cli import main
-from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.testing import BatchBehaviour, Reply, ScriptedProvider, SimulatedRequest, Simulator
 from beam_llmdag.usage import TOKEN_KINDS
 
 DAG = """
 from beam_llmdag import Dag
-from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.testing import BatchBehaviour, Reply, ScriptedProvider, SimulatedRequest, Simulator
 from beam_llmdag.usage import TOKEN_KINDS
 
 dag = Dag("little", model="scripted:any", providers={"scripted": ScriptedProvider(["fine"])})
@@ -127,7 +127,8 @@ def test_run_analyses_files_and_writes_what_came_of_them(
     output = tmp_path / "out"
     files_of = ["--input", str(tmp_path / "in.jsonl"), "--output", str(output), "--format", "jsonl", "--store", "off"]
     assert main(["run", f"{module}:dag", *files_of]) == 0
-    assert sorted(path.name for path in output.iterdir()) == ["costs.jsonl", "failures.jsonl", "items.jsonl"]
+    written = sorted(path.name for path in output.iterdir())
+    assert written == ["costs.jsonl", "failures.jsonl", "items.jsonl", "manifest.json"]
     [row] = [json.loads(line) for line in (output / "items.jsonl").read_text().splitlines()]
     assert (row["id"], row["mood"]["data"]) == ("a", "fine")
     [failure] = [json.loads(line) for line in (output / "failures.jsonl").read_text().splitlines()]
@@ -179,3 +180,60 @@ def test_plan_says_what_is_in_the_store_and_what_would_be_asked(
     capsys.readouterr()
     assert main(["plan", f"{module}:dag", *files_of]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["mood", "0", "2", "0", "0"]
+
+
+YAML_DAG = """\
+name: little
+model: {{spec: "anthropic:m", base_url: "{url}", api_key_env: PATH}}
+prices:
+  anthropic:m: {{input: 1, output: 5}}
+dimensions:
+  mood:
+    prompt: "Mood of {{{{ item.content }}}}"
+"""
+
+
+def test_redrive_asks_again_what_failed_where_the_manifest_says_dag_and_items_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"id": "{n}", "content": "text {n}"}}\n' for n in range(4)))
+    answers = {"is_down": True}
+
+    def says(request: SimulatedRequest) -> Reply | str:
+        return Reply(status=400) if answers["is_down"] and "text 2" in request.prompt else "fine"
+
+    with Simulator(says) as simulator:
+        (tmp_path / "little.yaml").write_text(YAML_DAG.format(url=simulator.base_url("anthropic")))
+        files_of = ["--input", str(tmp_path / "in.jsonl"), "--store", str(tmp_path / "answers.sqlite")]
+        output = str(tmp_path / "out")
+        assert main(["run", str(tmp_path / "little.yaml"), *files_of, "--output", output]) == 0
+        answers["is_down"] = False
+        capsys.readouterr()
+        assert main(["redrive", output]) == 0
+        assert "failed: 1 before, 0 now" in capsys.readouterr().out
+        assert simulator.request_count == 5
+
+
+def test_a_run_in_batches_ends_with_75_while_something_waits_and_batches_shows_and_collects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"id": "{n}", "content": "text {n}"}}\n' for n in range(4)))
+    store = str(tmp_path / "answers.sqlite")
+    with Simulator(lambda _: "fine", batches=BatchBehaviour(delay_seconds=3600)) as simulator:
+        (tmp_path / "little.yaml").write_text(YAML_DAG.format(url=simulator.base_url("anthropic")))
+        files_of = ["--input", str(tmp_path / "in.jsonl"), "--store", store, "--output", str(tmp_path / "out")]
+        command = ["run", str(tmp_path / "little.yaml"), *files_of, "--lane", "batch", "--no-wait"]
+        assert main(command) == 75
+        assert "the same command goes on" in capsys.readouterr().err
+        assert main(["batches", "list", store]) == 0
+        [_, line, waiting] = capsys.readouterr().out.splitlines()
+        assert line.split()[:4] == [simulator.batches[0].id, "anthropic:m", "in_progress", "0/4"]
+        assert waiting == "0 calls wait to be handed in"
+        simulator.end_batches()
+        assert main(["batches", "collect", store]) == 0
+        assert capsys.readouterr().out == "1 batches have ended, 0 have not\n"
+        assert main(["batches", "submit", store]) == 0
+        assert main(["batches", "cancel", "unknown", store]) == 1
+        assert "no open batch 'unknown'" in capsys.readouterr().err
+        assert main(command) == 0
+        assert (len(simulator.batches), simulator.request_count) == (1, 4)

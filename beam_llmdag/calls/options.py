@@ -31,6 +31,7 @@ class CallOptions:
         keep_prompts: whether attempts say what was asked.
         lane: the way of requests to models that say nothing of it themselves; `"direct"`: of all.
         batch_retries: see `BatchRetries`.
+        goes_on: whether it goes on with a run that has ended; see `Result.store_hit`.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class CallOptions:
     keep_prompts: bool = False
     lane: LaneName | None = None
     batch_retries: BatchRetries = "batch"
+    goes_on: bool = False
 
     def may_wait(self, models: Iterable[Model]) -> bool:
         """Whether calls may wait for a batch, so that the run goes in rounds.

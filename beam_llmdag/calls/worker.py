@@ -74,7 +74,7 @@ class Worker:
                     keep_prompts=options.keep_prompts,
                     lane=options.lane,
                     batch_retries=options.batch_retries,
-                    in_rounds=options.may_wait(declared.models),
+                    in_rounds=options.goes_on or options.may_wait(declared.models),
                     watch=watch,
                 )
                 run = self._runs[options.run_id] = _Run(caller, options.store)

@@ -19,6 +19,7 @@ from beam_llmdag.records.files import read_items
 from beam_llmdag.records.files_of_records import OutputFormat
 from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Failure
+from beam_llmdag.run.manifest import Origin, read_manifest
 from beam_llmdag.yaml.file_model import dag_file_schema
 from beam_llmdag.yaml.load import load_dag
 
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--as", dest="picture", choices=_PICTURES, default="text", help="default: %(default)s")
     show.set_defaults(verb=_show)
     _add_run(verbs.add_parser("run", help="run a dag over files, in this process, and write what comes of it"))
+    _add_redrive(verbs.add_parser("redrive", help="ask again what failed in a run, and write its results anew"))
     _add_estimate(verbs.add_parser("estimate", help="say what a run over files will cost, from a sample of them"))
     _add_plan(verbs.add_parser("plan", help="say what a run over files would ask, and what is in the store"))
     schema = verbs.add_parser("schema", help="print the JSON schema of dag files, for editors")
@@ -78,6 +80,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--keep-prompts", action="store_true", help="keep what was asked with every attempt")
     run.add_argument("--timings", action="store_true", help="say in the costs how long each call took and waited")
     run.set_defaults(verb=_run)
+
+
+def _add_redrive(redrive: argparse.ArgumentParser) -> None:
+    redrive.add_argument("folder", type=Path, help="what `llmdag run` wrote")
+    redrive.add_argument("--dag", help="where the dag is now; default: where it was")
+    redrive.add_argument("--input", metavar="FILES", help="where the items are now; default: where they were")
+    redrive.add_argument("--store", metavar="PLACE", help="where the answers are now; default: where they were")
+    redrive.add_argument("--budget-usd", type=float, metavar="DOLLARS", help="of the whole run; default: what it had")
+    redrive.set_defaults(verb=_redrive)
 
 
 def _add_estimate(estimate: argparse.ArgumentParser) -> None:
@@ -127,13 +138,33 @@ def _run(arguments: argparse.Namespace) -> int:
         lane=arguments.lane,
         wait=not arguments.no_wait,
     )
-    written = report.write(arguments.output, file_format=arguments.format, timings=arguments.timings)
+    origin = Origin(dag=arguments.dag, input=arguments.input, encoding=arguments.encoding)
+    written = report.write(arguments.output, file_format=arguments.format, timings=arguments.timings, origin=origin)
     print(report)
     print(f"written: {', '.join(map(str, written))}")
     if report.summary.total.pending:
         print("some calls wait for a batch: the same command goes on", file=sys.stderr)
         return _TRY_LATER
     return 0
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    manifest = read_manifest(arguments.folder)
+    origin = manifest["origin"] or {}
+    dag, files = arguments.dag or origin.get("dag"), arguments.input or origin.get("input")
+    if dag is None or files is None:
+        raise LLMDagError(f"{arguments.folder} does not say where its dag and items are: name --dag and --input")
+    names = {name: manifest["options"][name] for name in ("id_field", "content_field")}
+    before = manifest["summary"]["failed"]
+    report = _dag_at(dag).redrive(
+        arguments.folder,
+        read_items(files, encoding=origin.get("encoding"), strict=False, **names),
+        **({"store": arguments.store} if arguments.store else {}),
+        **({"budget_usd": arguments.budget_usd} if arguments.budget_usd else {}),
+    )
+    print(report)
+    print(f"failed: {before:,} before, {report.summary.total.failed:,} now")
+    return _TRY_LATER if report.summary.total.pending else 0
 
 
 def _estimate(arguments: argparse.Namespace) -> int:

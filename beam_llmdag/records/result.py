@@ -67,8 +67,8 @@ class Result:
         model: model that answered, `"provider:name"`.
         attempts: every call made for it, in order.
         store_hit: the answer was in the store: no call. It cost nothing, unless this very run had paid for it before
-            its bundle failed; then that attempt is here. Of a run that goes in rounds, what an earlier round has paid
-            for is no hit: its last round says what a run without rounds would say.
+            its bundle failed; then that attempt is here. Of a run that goes in rounds, or goes on after its end, what
+            it has paid for earlier is no hit: it says what a run in one go would say.
         left_out: ids of rows that a global did not see, ordered.
     """
 

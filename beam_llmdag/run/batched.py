@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from beam_llmdag.calls.batch.rounds import Rounds
+from beam_llmdag.calls.options import CallOptions
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.run.local import LocalRun
@@ -24,14 +25,15 @@ class BatchedRun:
     Args:
         graph: what is run.
         options: what the user says.
+        calls: how calls are made, where that is not what comes of the options.
 
     Raises:
         GraphError: the graph cannot run, or not as the user says.
         StoreError: the answer store does not work.
     """
 
-    def __init__(self, graph: Graph, options: RunOptions) -> None:
-        calls = call_options(options, local=True)
+    def __init__(self, graph: Graph, options: RunOptions, *, calls: CallOptions | None = None) -> None:
+        calls = calls or call_options(options, local=True)
         if calls.store is None:
             raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: name one in store=")
         self._round = LocalRun(graph, options, calls=calls)  # checks what there is to check before anything is written

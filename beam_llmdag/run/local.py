@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
@@ -30,6 +31,7 @@ from beam_llmdag.run.collected import Collected
 from beam_llmdag.run.engine import Engine, Sink
 from beam_llmdag.run.feed import Feed, Outbox
 from beam_llmdag.run.given import Given
+from beam_llmdag.run.manifest import RunFacts
 from beam_llmdag.run.options import RunOptions, call_options, check_settings
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.report import Report
@@ -69,6 +71,7 @@ class LocalRun:
         self._progress = Progress()
         self._collected = Collected()
         self._order: dict[str, int] = {}
+        self._started_at = time.time()
 
     def report(self) -> Report:
         """What is finished so far, items in the order given."""
@@ -94,6 +97,12 @@ class LocalRun:
             costs=sorted(costs, key=lambda cost: (*place(cost), cost.number)),
             regrouped=regrouped,
             given=self._given,
+            facts=RunFacts(
+                calls=self._options,
+                id_field=self._given.id_field,
+                content_field=self._given.content_field,
+                started_at=self._started_at,
+            ),
         )
 
     def run(self, items: Any, *, progress: bool | None = None) -> None:

@@ -13,6 +13,7 @@ from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.records.summary import Summary
 from beam_llmdag.run.given import Given
+from beam_llmdag.run.manifest import Origin, RunFacts, manifest_of, write_manifest
 from beam_llmdag.run.table import summary_table
 
 if TYPE_CHECKING:  # Arrow takes a third of the time to import this library, and small runs do without
@@ -46,6 +47,7 @@ class Report:
         costs: Sequence[CostRow],
         regrouped: dict[str, list[Row]],
         given: Given | None = None,
+        facts: RunFacts | None = None,
     ) -> None:
         self._graph = graph
         self.items = list(items)
@@ -54,6 +56,7 @@ class Report:
         self.costs = list(costs)
         self.regrouped = regrouped
         self._given = given or Given()
+        self._facts = facts
 
     @cached_property
     def summary(self) -> Summary:
@@ -142,19 +145,26 @@ class Report:
         return arrow_table(self._rows(regroup), self._schemas(regroup))
 
     def write(
-        self, folder: str | os.PathLike[str], *, file_format: OutputFormat = "parquet", timings: bool = False
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        file_format: OutputFormat = "parquet",
+        timings: bool = False,
+        origin: Origin | None = None,
     ) -> list[Path]:
         """Writes the files that `WriteResults` writes, to the byte: `items`, `failures`, `costs`, and where the dag has
-        such steps `regrouped/<regroup>` and `globals/<name>`.
+        such steps `regrouped/<regroup>` and `globals/<name>`. Beside them `manifest.json` says what made them: dag,
+        versions, prices, store, run, and hashes of items and files.
 
         Args:
             folder: where, on this machine; made if it is not there. Files of the same names are replaced.
             file_format: `"parquet"` or `"jsonl"`.
             timings: whether `costs` says how long each call took and waited for its permit. Then no two runs write the
                 same bytes.
+            origin: where the dag and the items are, for the manifest.
 
         Returns:
-            The files.
+            The files with results.
 
         Raises:
             InputError: another format.
@@ -162,7 +172,12 @@ class Report:
         """
         from beam_llmdag.run.written import write_report
 
-        return write_report(self, self._graph, Path(folder), file_format, timings=timings)
+        files = write_report(self, self._graph, Path(folder), file_format, timings=timings)
+        if self._facts is not None:
+            options = {"file_format": file_format, "timings": timings}
+            made = manifest_of(self._graph, self._facts, self.items, self.summary, Path(folder), files, origin, options)
+            write_manifest(Path(folder), made)
+        return files
 
     def _rows(self, regroup: str | None) -> list[Row]:
         return self.items if regroup is None else self.regrouped[regroup]

@@ -13,6 +13,7 @@ from beam_llmdag import Dag, InputError, Item, LLMDag
 from beam_llmdag.beam.io.results import WriteResults
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Request
+from beam_llmdag.run.manifest import MANIFEST
 from beam_llmdag.testing import ScriptedProvider
 
 ITEMS = [
@@ -50,7 +51,9 @@ def dag_of_every_kind() -> Dag:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The files with results; the manifest, which says when that was, is none of them."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "jsonl"])
