@@ -18,7 +18,7 @@ from beam_llmdag.calls.store.documents import open_documents
 from beam_llmdag.calls.store.ledger import read_totals
 from beam_llmdag.errors import CallError
 from beam_llmdag.providers.batch.base import BatchLimits, BatchReply
-from beam_llmdag.testing import ScriptedProvider
+from beam_llmdag.testing import FakeClock, ScriptedProvider
 
 ITEMS = [{"id": str(number), "content": f"text {number}"} for number in range(5)]
 PRICES = {"batched:m": Price(input=1, output=1), "other:m": Price(input=1, output=1)}
@@ -322,15 +322,34 @@ def test_a_batch_that_never_arrived_is_sent_again(store):
     assert (report.failures, len(provider.sent)) == ([], 1)
 
 
-def test_a_batch_that_the_vendor_has_lost_is_sent_again(store):
+def test_a_batch_that_the_vendor_does_not_know_is_looked_for_for_a_while_and_then_sent_again(store):
     provider = BatchedProvider()
     provider.ends = False
     simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
     provider.states.clear()
     provider.sent.clear()
+    again = simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
+    assert (again.summary.total.pending, provider.sent) == (5, [])
     provider.ends = True
-    report = simple(provider).run(ITEMS, lane="batch", store=store)
+    report = simple(provider).run(ITEMS, lane="batch", store=store, clock=FakeClock())
     assert (report.failures, len(provider.sent)) == ([], 1)
+
+
+def test_a_batch_that_the_account_has_no_room_for_is_handed_in_again_and_counts_as_no_try(store):
+    provider = BatchedProvider()
+    create, times = provider.create, iter(range(6))
+
+    async def full(*arguments: Any) -> Any:
+        state = await create(*arguments)
+        if next(times, None) is not None:
+            provider.sent[-1] = []
+            state = replace(state, status="failed", problem="enqueued token limit reached", passes=True)
+            provider.states[-1] = state
+        return state
+
+    provider.create = full  # type: ignore[method-assign]
+    report = simple(provider).run(ITEMS, lane="batch", store=store, clock=FakeClock())
+    assert (report.failures, len(report.costs), len(provider.lines)) == ([], 5, 5)
 
 
 def test_replies_that_are_not_ours_or_come_twice_change_nothing(store):

@@ -123,6 +123,10 @@ class Desk:
         """Those of a run (or of all) that have not ended."""
         return [batch for batch in self.batches() if not batch.ended and (run_id is None or run_id in batch.runs)]
 
+    def handed_in(self, run_id: str) -> set[str]:
+        """Custom ids of the calls that are in a run's open batches."""
+        return {key for batch in self.open_batches(run_id) for key in batch.keys}
+
     async def submit(self, run_id: str | None = None) -> list[OpenBatch]:
         """Sends what waits, in as few batches as the vendors allow.
 
@@ -141,7 +145,6 @@ class Desk:
             sent = []
             for load in self._loads(run_id):
                 sent.append(await self._send(load))
-                self._lease.renew()
             return [batch for batch in sent if batch is not None]
 
     async def collect(self, run_id: str | None = None) -> int:
@@ -158,7 +161,6 @@ class Desk:
         async with self._lease.held():
             await self._find_lost()
             for batch in self.open_batches(run_id):
-                self._lease.renew()
                 try:
                     ended += await self._fetch(batch)
                 except CallError as error:
@@ -254,23 +256,31 @@ class Desk:
         except CallError as error:
             if error.http_status != 404:
                 raise
-            state = BatchState(id=batch.id, status="not found", ended=True, problem=error.message)
-            await self._close(batch, [], state.status, state.problem)
-            return True
+            # deleted there, or the key is of another account: then it would be paid twice
+            return await self._missed(batch, f"not found: {error.message}")
         if not state.ended:
             self._change(batch, status=state.status, done=state.done or 0)
+            return False
+        if state.passes:
+            self._change(batch, status=f"{state.status}: {state.problem}", ended=True, keys=[])
             return False
         said = () if state.problem is not None else await api.replies(batch.id)
         replies = None if said is None else list(said)
         if replies is None or (state.problem is None and len(replies) < (state.done or 0)):
-            # asked again they would be paid again: the vendor may need a while to lay out its files
-            batch = self._change(batch, status=f"{state.status}, without its results", misses=batch.misses + 1)
-            if batch.misses < _MOST_MISSES:
-                return False
+            # the vendor may need a while to lay out its files
+            return await self._missed(batch, f"{state.status}, without its results", replies or ())
         if not api.keeps_labels and replies and not {key for key, _ in replies}.intersection(batch.keys):
             self._change(batch, id=None, strangers=[*batch.strangers, batch.id])
             return False
-        await self._close(batch, replies or (), state.status, state.problem)
+        await self._close(batch, replies, state.status, state.problem)
+        return True
+
+    async def _missed(self, batch: OpenBatch, status: str, replies: Iterable[tuple[str, BatchReply]] = ()) -> bool:
+        """Looks at a batch again later whose answers should be there; at last takes what is there for all there is."""
+        batch = self._change(batch, status=status, misses=batch.misses + 1)
+        if batch.misses < _MOST_MISSES:
+            return False
+        await self._close(batch, replies, status)
         return True
 
     async def _close(

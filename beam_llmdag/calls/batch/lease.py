@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -14,7 +15,8 @@ from beam_llmdag.clock import Clock
 
 __all__ = ["Lease"]
 
-_SECONDS = 300.0  # for which it is taken: longer than the longest step between two renewals, the upload of a batch
+_SECONDS = 300.0  # for which it is taken
+_RENEWED_SECONDS = 60.0  # after so long it is taken for longer, whatever its holder does meanwhile
 _LOOK_AGAIN_SECONDS = 0.5
 
 
@@ -40,12 +42,19 @@ class Lease:
         """Waits until nobody has it, and holds it."""
         while not self._take():
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+        renewing = asyncio.create_task(self._renew_often())
         try:
             yield
         finally:
+            renewing.cancel()
             text, self._text = self._text, None
             if text is not None:
                 self._documents.swap("leases", self._name, text, _FREE)
+
+    async def _renew_often(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEWED_SECONDS)
+            self.renew()
 
     def renew(self) -> None:
         """Holds it for longer."""

@@ -128,14 +128,17 @@ class Rounds:
 
     async def _next(self, desk: Desk, documents: Documents, *, wait: bool) -> Literal["again", "done", "waiting"]:
         pause = _FIRST_POLL_SECONDS
+        entered = self._entered(documents)
+        if not entered:
+            self._end(desk, documents)
+            return "done"
+        self._waiting = len(entered)
         while True:
-            self._waiting = self._count(documents)
-            if not self._waiting:
-                self._end(desk, documents)
-                return "done"
-            await self._hand_in(desk, patient=wait)
+            if not entered <= desk.handed_in(self.run_id):
+                await self._hand_in(desk, patient=wait)
             self._open = desk.open_batches(self.run_id)
-            if await desk.collect(self.run_id) or self._count(documents) < self._waiting:
+            await desk.collect(self.run_id)
+            if not entered.isdisjoint(documents.keys("replies")):
                 return "again"
             self._open = desk.open_batches(self.run_id)
             if not wait:
@@ -153,11 +156,10 @@ class Rounds:
                 raise LLMDagError(f"a batch could not be handed in: {error}; what waits is in the store") from error
             self._problem = str(error)
 
-    def _count(self, documents: Documents) -> int:
-        """How many calls of the run wait for an answer."""
-        answered = documents.keys("replies")
-        entered = (key for key, text in documents.all("pending") if PendingCall.read(text).run_id == self.run_id)
-        return sum(key not in answered for key in entered)
+    def _entered(self, documents: Documents) -> set[str]:
+        """Custom ids of the calls of the run that wait for an answer."""
+        entered = {key for key, text in documents.all("pending") if PendingCall.read(text).run_id == self.run_id}
+        return entered - documents.keys("replies")
 
     def _end(self, desk: Desk, documents: Documents) -> None:
         desk.forget(self.run_id)

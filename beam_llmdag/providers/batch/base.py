@@ -60,6 +60,7 @@ class BatchState:
         created_at: in seconds since 1970-01-01 UTC; None if the vendor does not say.
         label: the name that we gave it, where the vendor keeps one.
         problem: why the whole batch failed.
+        passes: whether that passes by waiting.
     """
 
     id: str
@@ -70,6 +71,7 @@ class BatchState:
     created_at: float | None = None
     label: str | None = None
     problem: str | None = None
+    passes: bool = False
 
 
 class BatchReply(NamedTuple):

@@ -17,6 +17,7 @@ __all__ = ["OpenAIBatches"]
 
 _ENDED = ("completed", "failed", "expired", "cancelled")
 _LABEL = "llmdag"
+_PASSING = ("token_limit_exceeded", "rate_limit_exceeded")  # too much of the account's is in batches at present
 
 
 class OpenAIBatches:
@@ -84,8 +85,9 @@ def _state(batch: Mapping[str, Any]) -> BatchState:
     counts, status = mapping(batch.get("request_counts")), name_text(batch.get("status")) or "unknown"
     numbers = [counts.get(name) for name in ("total", "completed", "failed")]
     total, completed, failed = (number if isinstance(number, int) else 0 for number in numbers)
-    problems = mapping(batch.get("errors")).get("data")
-    told = [str(mapping(problem).get("message")) for problem in (problems if isinstance(problems, list) else [])]
+    data = mapping(batch.get("errors")).get("data")
+    problems = [mapping(problem) for problem in (data if isinstance(data, list) else [])]
+    told = [str(problem.get("message")) for problem in problems]
     return BatchState(
         id=name_text(batch.get("id")) or "",
         status=status,
@@ -94,7 +96,8 @@ def _state(batch: Mapping[str, Any]) -> BatchState:
         created_at=seconds_of(batch.get("created_at")),
         done=completed + failed,
         label=name_text(mapping(batch.get("metadata")).get(_LABEL)),
-        problem="; ".join(told[:3]) or None if status == "failed" else None,
+        problem="; ".join(told[:3]) or "the whole batch failed" if status == "failed" else None,
+        passes=any(problem.get("code") in _PASSING for problem in problems),
     )
 
 

@@ -80,7 +80,8 @@ class HttpProvider(ABC):
 
     def answer_in(self, status: int, body: Any, request_id: str | None) -> Answer:
         """The answer in a response that did not come by HTTP; see `Batches.read`."""
-        known = Reply(status=status, headers={"request-id": request_id} if request_id else {}, body=body)
+        headers = {"request-id": request_id} if request_id else {}
+        known = Reply(status=status, headers=headers, body=self.access.hidden_in(body))
         return self._answer_of(known, None)
 
     def _answer_of(self, reply: Reply, asked: str | None) -> Answer:
