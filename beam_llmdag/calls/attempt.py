@@ -22,12 +22,14 @@ from beam_llmdag.telling import shortened, told, traceback_of
 from beam_llmdag.text import clean_text, excerpt, name_text
 from beam_llmdag.usage import Usage
 
-__all__ = ["Outcome", "Outcomes", "checked", "fault", "key_of", "unsent"]
+__all__ = ["LONGEST_ANSWER", "Outcome", "Outcomes", "checked", "fault", "key_of", "unsent"]
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_ANSWER = 4000  # characters of a bad answer that are kept
-_LONGEST_PROMPT = 20_000  # and of a prompt
+LONGEST_ANSWER = 4000
+"""Characters of a bad answer that are kept."""
+
+_LONGEST_PROMPT = 20_000  # characters of a prompt that are kept
 _NOTHING = Usage()
 _GAVE_UP_WAITING = (408, 504)  # HTTP statuses after which the model may have worked all the same
 
@@ -142,7 +144,7 @@ class Outcomes:
             usage=usage,
             cost_nano_usd=cost,
             sent=error.sent,
-            raw_answer=None if answer is None else _kept(_words(answer), _LONGEST_ANSWER, provider),
+            raw_answer=None if answer is None else _kept(_words(answer), LONGEST_ANSWER, provider),
             prompt=prompt,
             latency_seconds=took,
             waited_seconds=waited,

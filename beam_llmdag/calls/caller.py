@@ -248,6 +248,7 @@ class Caller:
             system=clean_text("\n\n".join(texts)) or None,
             output=target.schema,
             sample=question.sample,
+            version=question.version,
         )
         return Call(request, target, self._direct)
 

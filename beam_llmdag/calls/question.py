@@ -29,6 +29,7 @@ class Question:
         deadline_seconds: longest time for all attempts and the waits between them; None for no limit. Like a time-out
             it does not run while a permit is waited for.
         sample: number of the sample, from 0, where the same is asked several times on purpose.
+        version: see `Request`.
     """
 
     dimension: str
@@ -39,6 +40,7 @@ class Question:
     system: str | None = None
     deadline_seconds: float | None = None
     sample: int = 0
+    version: str | None = None
 
 
 @dataclass(slots=True)

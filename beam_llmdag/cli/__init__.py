@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
 from beam_llmdag.cli import batches, store
+from beam_llmdag.cli.dags import dag_at
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.model import LaneName
@@ -21,7 +21,6 @@ from beam_llmdag.records.item import Item
 from beam_llmdag.records.result import Failure
 from beam_llmdag.run.manifest import Origin, read_manifest
 from beam_llmdag.yaml.file_model import dag_file_schema
-from beam_llmdag.yaml.load import load_dag
 
 __all__ = ["main"]
 
@@ -128,7 +127,7 @@ def _items(arguments: argparse.Namespace, *, strict: bool = False) -> Iterator[I
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    report = _dag_at(arguments.dag).run(
+    report = dag_at(arguments.dag).run(
         _items(arguments, strict=arguments.strict),
         store=False if arguments.store == "off" else arguments.store,
         run_id=arguments.run_id,
@@ -156,7 +155,7 @@ def _redrive(arguments: argparse.Namespace) -> int:
         raise LLMDagError(f"{arguments.folder} does not say where its dag and items are: name --dag and --input")
     names = {name: manifest["options"][name] for name in ("id_field", "content_field")}
     before = manifest["summary"]["failed"]
-    report = _dag_at(dag).redrive(
+    report = dag_at(dag).redrive(
         arguments.folder,
         read_items(files, encoding=origin.get("encoding"), strict=False, **names),
         **({"store": arguments.store} if arguments.store else {}),
@@ -168,7 +167,7 @@ def _redrive(arguments: argparse.Namespace) -> int:
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
-    estimate = _dag_at(arguments.dag).estimate(
+    estimate = dag_at(arguments.dag).estimate(
         _items(arguments),
         sample=arguments.sample,
         seed=arguments.seed,
@@ -180,7 +179,7 @@ def _estimate(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    print(_dag_at(arguments.dag).diff(_items(arguments), store=arguments.store))
+    print(dag_at(arguments.dag).diff(_items(arguments), store=arguments.store))
     return 0
 
 
@@ -190,28 +189,8 @@ def _fetch_model(_: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    print(_PICTURES[arguments.picture](_dag_at(arguments.dag)))
+    print(_PICTURES[arguments.picture](dag_at(arguments.dag)))
     return 0
-
-
-def _dag_at(path: str) -> Dag:
-    """The dag in a YAML file, or at `module:name`."""
-    sys.path.insert(0, "")
-    return load_dag(path) if path.endswith((".yaml", ".yml")) else _dag_of(path)
-
-
-def _dag_of(path: str) -> Dag:
-    """The dag at `module:name`."""
-    module, colon, name = path.partition(":")
-    if not colon:
-        raise LLMDagError(f"{path!r}: say where the dag is as module:name, or name a .yaml file")
-    try:
-        dag = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise LLMDagError(f"{path!r}: {error}") from error
-    if not isinstance(dag, Dag):
-        raise LLMDagError(f"{path!r} is no Dag, but {type(dag).__name__}")
-    return dag
 
 
 def _schema(_: argparse.Namespace) -> int:

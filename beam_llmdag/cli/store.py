@@ -13,6 +13,8 @@ from beam_llmdag.calls.store.contents import open_contents
 from beam_llmdag.calls.store.copies import collect_garbage, copy_store, export_store, import_calls
 from beam_llmdag.calls.store.ledger import clear_store, read_totals, why_asked
 from beam_llmdag.calls.store.place import DEFAULT_STORE
+from beam_llmdag.cli.dags import dag_at
+from beam_llmdag.run.reread import reread
 from beam_llmdag.usage import TOKEN_KINDS
 
 __all__ = ["add_verbs"]
@@ -47,6 +49,9 @@ def add_verbs(store: argparse.ArgumentParser) -> None:
     gc.add_argument("--older", type=_duration, metavar="AGE", help="than 30d, 12h, 8w …")
     gc.add_argument("--max-size", type=_bytes, metavar="SIZE", help="what may stay: 500MB, 2GB …")
     gc.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    again = add("reread", _reread, "read bad answers again: a better parser or validator may take them")
+    again.add_argument("dag", help="where it is: module:name, or a YAML file")
+    _add_place(again)
     export = add("export", _export, "write all calls as lines of JSON")
     export.add_argument("file", help="- for stdout")
     _add_place(export)
@@ -60,6 +65,14 @@ def add_verbs(store: argparse.ArgumentParser) -> None:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("place", nargs="?", default=str(DEFAULT_STORE), help=f"{_PLACE}; default: %(default)s")
+
+
+def _reread(arguments: argparse.Namespace) -> int:
+    made = reread(dag_at(arguments.dag), arguments.place)
+    print(f"{made.read:,} bad answers read again, {made.kept:,} fit now and are kept")
+    if made.cut:
+        print(f"{made.cut:,} more are longer than the store keeps, and cannot be read")
+    return 0
 
 
 def _stats(arguments: argparse.Namespace) -> int:

@@ -118,6 +118,7 @@ class Dimension:
     attempts: int | None = None
     max_prompt_tokens: int | None = None
     lane: LaneName | None = None
+    version: str | None = None
     merge_prompt: Function | None = field(default=None, init=False)
 
     def merge(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -80,6 +80,7 @@ class Graph:
         attempts: int | None = None,
         max_prompt_tokens: int | None = None,
         lane: LaneName | None = None,
+        version: str | None = None,
         samples: int = 1,
         vote: Callable[..., Any] | Literal["majority"] | None = None,
     ) -> Any:
@@ -107,6 +108,9 @@ class Graph:
             deadline_seconds: longest time for all tries and fallbacks together.
             max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
                 default what the model's context holds.
+            version: a name of yours for code that the answer store cannot see, such as a validator: with another one
+                stored answers are not used, and all is asked again. Prompts, models and schemas need none: they are
+                compared as they are.
             samples: how often the same is asked, on purpose. The answer is then the list of the answers in the order of
                 the samples, without those that failed; the dimension has failed if all have.
             vote: makes one answer of that list: a function of one parameter, or `"majority"`: the most common answer,
@@ -145,6 +149,7 @@ class Graph:
                 attempts=attempts,
                 max_prompt_tokens=max_prompt_tokens,
                 lane=lane,
+                version=version,
                 samples=samples,
                 vote=None if vote is None else _vote_of(vote, where),
             )

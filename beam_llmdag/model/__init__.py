@@ -225,6 +225,7 @@ class Request:
         system: system text, or None.
         output: schema of the answer for this provider; None for plain text.
         sample: number of the sample, from 0, where the same is asked several times on purpose.
+        version: what the user calls this way of asking; nothing of it is sent.
     """
 
     model: Model
@@ -232,6 +233,7 @@ class Request:
     system: str | None = None
     output: WireSchema | None = None
     sample: int = 0
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

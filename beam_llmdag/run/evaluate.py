@@ -166,6 +166,7 @@ async def ask(
             models=models,
             deadline_seconds=dimension.deadline_seconds,
             sample=sample,
+            version=dimension.version,
         )
     )
 

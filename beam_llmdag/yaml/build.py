@@ -51,6 +51,7 @@ _PLAIN = (
     "deadline_seconds",
     "attempts",
     "lane",
+    "version",
     "max_prompt_tokens",
     "samples",
 )

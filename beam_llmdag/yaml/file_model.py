@@ -179,6 +179,8 @@ class DimensionFile(_Part):
     """Over those of the model."""
     lane: LaneName | None = None
     """Over that of the model."""
+    version: str | None = None
+    """A name of yours for how it is asked; with another one stored answers are not used."""
     max_prompt_tokens: int | None = None
     """For a global: longest prompt (estimated); longer ones are split and their answers merged."""
     samples: int = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -61,6 +61,9 @@ class Contents(Protocol):
 
     def forget_answers(self) -> int:
         """Forgets all answers, but not what was paid for them; returns how many there were."""
+
+    def keep(self, answers: Mapping[int, str]) -> None:
+        """Makes texts the good answers of calls, by number."""
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Removes calls, with their answers and what was paid for them."""

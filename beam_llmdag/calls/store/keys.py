@@ -20,7 +20,7 @@ class AnswerKey(NamedTuple):
     """The key of a request's answer.
 
     Attributes:
-        key: a hash of model, server, headers, parameters, messages, images, schema and sample. Not in it: the
+        key: a hash of model, server, headers, parameters, messages, images, schema, version and sample. Not in it: the
             dimension's name, the item's id, retries, time-outs, limits. The order of the schema's fields is in it
             (models write them in that order); the order of keyword arguments and of `extra_body` is not.
         parts: short digests of these by name, as JSON text: they tell what differs between two keys.
@@ -73,11 +73,12 @@ def answer_key(request: Request, common: KeyParts) -> AnswerKey:
     """The key of the answer to `request`, where `common` is of its model and output."""
     system = _text_digest(request.system)
     messages = _digest([_message_parts(message) for message in request.messages])
-    key = hashlib.sha256(f"{common.digest} {system} {messages} {request.sample}".encode()).hexdigest()
+    version = "" if request.version is None else _text_digest(request.version)
+    key = hashlib.sha256(f"{common.digest} {system} {messages} {request.sample}{version}".encode()).hexdigest()
     return AnswerKey(
         key,
         f'{common.parts}, "system text": "{system[:_SHORT]}", "messages": "{messages[:_SHORT]}", '
-        f'"number of the sample": "{request.sample}"}}',
+        f'"version": "{version[:_SHORT]}", "number of the sample": "{request.sample}"}}',
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -91,6 +91,12 @@ class PostgresContents:
             [answers] = counted.fetchone() or (0,)
             self._connection.execute("UPDATE llmdag_calls SET answer = NULL WHERE answer IS NOT NULL")
         return int(answers)
+
+    def keep(self, answers: Mapping[int, str]) -> None:
+        """See `Contents`."""
+        rows = [(escaped(text), number) for number, text in answers.items()]
+        with self._errors(), self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany("UPDATE llmdag_calls SET answer = %s WHERE number = %s", rows)
 
     def remove(self, numbers: Sequence[int]) -> None:
         """See `Contents`."""

@@ -36,6 +36,7 @@ __all__ = [
     "LAYOUT",
     "LAYOUT_KEY",
     "OWNERS",
+    "RedisCall",
     "RedisStore",
     "call_text",
     "calls_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from beam_llmdag.calls.store.redis import (
     LAYOUT,
     LAYOUT_KEY,
     OWNERS,
+    RedisCall,
     call_text,
     calls_of,
     check_layout,
@@ -112,6 +113,14 @@ class RedisContents:
                 )
         return answers
 
+    def keep(self, answers: Mapping[int, str]) -> None:
+        """See `Contents`."""
+        with self._errors():
+            for key in list(self._client.scan_iter(f"{CALLS}*", count=_AT_ONCE)) if answers else ():
+                known = calls_of(self._client.lrange(key, 0, -1))
+                if any(call.number in answers for call in known):
+                    self._replace(key, [_answered(call, answers.get(call.number)) for call in known])
+
     def remove(self, numbers: Sequence[int]) -> None:
         """See `Contents`."""
         gone = set(numbers)
@@ -134,6 +143,11 @@ class RedisContents:
             yield
         except (RedisError, OSError, ValueError) as error:
             raise StoreError(f"answer store {self._place}: {told(error)}") from None
+
+
+def _answered(call: RedisCall, answer: str | None) -> RedisCall:
+    """A call with an answer, if there is one for it."""
+    return call if answer is None else call._replace(line=(*call.line[:_ANSWER], answer, *call.line[_ANSWER + 1 :]))
 
 
 def _portions(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

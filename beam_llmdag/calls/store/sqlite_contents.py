@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ class SqliteContents:
             [answers] = self._connection.execute(count).fetchone()
             self._connection.execute("UPDATE calls SET answer = NULL WHERE answer IS NOT NULL")
         return int(answers)
+
+    def keep(self, answers: Mapping[int, str]) -> None:
+        """See `Contents`."""
+        rows = [(text, number) for number, text in answers.items()]
+        with self._errors(), self._transaction():
+            self._connection.executemany("UPDATE calls SET answer = ? WHERE id = ?", rows)
 
     def remove(self, numbers: Sequence[int]) -> None:
         """See `Contents`. The file becomes smaller."""

@@ -179,3 +179,14 @@ def test_an_age_or_a_size_that_is_none_is_an_error(words, capsys):
     with pytest.raises(SystemExit):
         main(["store", *words])
     assert "write" in capsys.readouterr().err
+
+
+def test_a_bad_answer_that_is_kept_is_found_as_a_good_one(place):
+    filled(place, 1)
+    with open_contents(place) as contents:
+        [number] = [call.number for call in contents.calls() if call.columns["key"] == "bad"]
+        contents.keep({number: "taken \0 after all"})
+        contents.keep({})
+    answers, paid, _ = found(place, "k0", "bad")
+    assert [answer.text for answer in answers] == ["answer 0", "taken \0 after all"]
+    assert paid == [PAID, ODD]
