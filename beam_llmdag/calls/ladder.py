@@ -84,7 +84,8 @@ class Ladder:
         asked, target, lane = call
         tries = 0
         while True:
-            outcome = await self._attempt(asking, lane.permit(asked, target), asked.model, line)
+            permission = lane.permit(asked, target, asking.question.dimension)
+            outcome = await self._attempt(asking, permission, asked.model, line)
             error = outcome.error
             tries += not outcome.is_outage  # the breaker says how long an outage is waited for
             if error is None or tries == asked.model.attempts or asking.time_is_up:

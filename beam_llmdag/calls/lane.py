@@ -14,7 +14,7 @@ from beam_llmdag.calls.clients import Target
 from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.limits import Ticket
 from beam_llmdag.calls.limits.breaker import Breaker
-from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.limits.budget import Budget, Spender
 from beam_llmdag.calls.prompt import estimated_tokens
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.timeouts import Timeouts
@@ -50,8 +50,10 @@ class Patience:
 class Lane(Protocol):
     """How requests travel."""
 
-    def permit(self, request: Request, target: Target) -> AbstractAsyncContextManager[Permit]:
+    def permit(self, request: Request, target: Target, dimension: str) -> AbstractAsyncContextManager[Permit]:
         """For `async with`: waits until the request may go out, and holds the permit until the block is left.
+
+        `dimension` is whose call it is.
 
         Who stores what came of the call stores it inside: no more answers can be lost with the process than there are
         permits.
@@ -102,11 +104,11 @@ class DirectLane:
         self._retry = retry
         self._timeouts = Timeouts()
 
-    def permit(self, request: Request, target: Target) -> _DirectPermit:
+    def permit(self, request: Request, target: Target, dimension: str) -> _DirectPermit:
         """See `Lane`."""
-        return _DirectPermit(self, request, target)
+        return _DirectPermit(self, request, target, Spender(dimension, request.model))
 
-    async def admit(self, request: Request, provider: Provider) -> tuple[Outcome | None, int]:
+    async def admit(self, request: Request, provider: Provider, spender: Spender) -> tuple[Outcome | None, int]:
         """What stands for a call if it is not to be made; else None, and `forget` or `learn` must follow.
 
         Returns:
@@ -115,39 +117,39 @@ class DirectLane:
         spec, budget, reserved = request.model.spec, self._budget, 0
         if budget is not None:
             most = request.model.max_tokens or getattr(provider, "default_max_tokens", None)
-            taken = await budget.reserve(partial(self._estimates.nano_usd, request, most))
+            taken = await budget.reserve(partial(self._estimates.nano_usd, request, most), spender)
             if isinstance(taken, CallError):
                 return Outcome(unsent(spec, taken), error=taken), 0
             reserved = taken
         try:
             verdict = await self.breaker.admit(request.model)
         except BaseException:
-            self._settle(reserved, 0)
+            self._settle(reserved, 0, spender)
             raise
         if verdict is None:
             return None, reserved
-        self._settle(reserved, 0)
+        self._settle(reserved, 0, spender)
         refusal = Outcome(unsent(spec, verdict.error), error=verdict.error, breaker=verdict, is_outage=True)
         return refusal, 0
 
-    def forget(self, request: Request, reserved: int, cost: int | None) -> None:
+    def forget(self, spender: Spender, reserved: int, cost: int | None) -> None:
         """A call was given up: nobody knows what would have come of it."""
-        self.breaker.forget(request.model)
-        self._settle(reserved, cost)
+        self.breaker.forget(spender.model)
+        self._settle(reserved, cost, spender)
 
     def learn(
-        self, request: Request, said: Answer | CallError, attempt: Attempt, sent_at: float, reserved: int
+        self, spender: Spender, said: Answer | CallError, attempt: Attempt, sent_at: float, reserved: int
     ) -> bool:
         """A call has ended. Returns whether its model is asked again after it had been given up."""
-        is_back = self.breaker.learn(request.model, said if isinstance(said, CallError) else None, sent_at)
-        self._settle(reserved, attempt.cost_nano_usd)
+        is_back = self.breaker.learn(spender.model, said if isinstance(said, CallError) else None, sent_at)
+        self._settle(reserved, attempt.cost_nano_usd, spender)
         if isinstance(said, Answer):
-            self._estimates.learn(request.model.spec, attempt.usage)
+            self._estimates.learn(spender.model.spec, attempt.usage)
         return is_back
 
-    def _settle(self, reserved: int, cost: int | None) -> None:
+    def _settle(self, reserved: int, cost: int | None, spender: Spender) -> None:
         if self._budget is not None:
-            self._budget.settle(reserved, reserved if cost is None else cost)
+            self._budget.settle(reserved, reserved if cost is None else cost, spender)
 
     async def answer(self, provider: Provider, request: Request, patience: Patience) -> Answer | CallError:
         """What the provider says, or why it says nothing."""
@@ -178,14 +180,26 @@ class _DirectPermit:
 
     records = False
 
-    __slots__ = ("_asked_at", "_is_open", "_lane", "_request", "_reserved", "_target", "_ticket", "lost", "refusal")
+    __slots__ = (
+        "_asked_at",
+        "_is_open",
+        "_lane",
+        "_request",
+        "_reserved",
+        "_spender",
+        "_target",
+        "_ticket",
+        "lost",
+        "refusal",
+    )
 
-    def __init__(self, lane: DirectLane, request: Request, target: Target) -> None:
+    def __init__(self, lane: DirectLane, request: Request, target: Target, spender: Spender) -> None:
         self.refusal: Outcome | None = None
         self.lost: Attempt | None = None
         self._lane = lane
         self._request = request
         self._target = target
+        self._spender = spender
         self._ticket: Ticket | None = None
 
     async def __aenter__(self) -> _DirectPermit:
@@ -197,7 +211,7 @@ class _DirectPermit:
             self.refusal = Outcome(unsent(request.model.spec, never), error=never)
             return self
         try:
-            self.refusal, self._reserved = await lane.admit(request, self._target.provider)
+            self.refusal, self._reserved = await lane.admit(request, self._target.provider, self._spender)
         except BaseException:
             gate.leave()
             raise
@@ -210,7 +224,7 @@ class _DirectPermit:
         if self._ticket is None:
             return
         if self._is_open:
-            self._lane.forget(self._request, self._reserved, 0)
+            self._lane.forget(self._spender, self._reserved, 0)
         if self._is_open or self.refusal is not None:
             self._target.gate.give_back(self._ticket)
         self._target.gate.leave()
@@ -225,10 +239,10 @@ class _DirectPermit:
             said = await lane.answer(target.provider, request, patience)
         except asyncio.CancelledError:
             self.lost = self._outcome(_CANCELLED, output, ticket).attempt
-            lane.forget(request, self._reserved, self.lost.cost_nano_usd)
+            lane.forget(self._spender, self._reserved, self.lost.cost_nano_usd)
             raise
         outcome = self._outcome(said, output, ticket)
-        if lane.learn(request, said, outcome.attempt, ticket.sent_at, self._reserved):
+        if lane.learn(self._spender, said, outcome.attempt, ticket.sent_at, self._reserved):
             target.gate.recover()
         error, limits = (said, ()) if isinstance(said, CallError) else (None, said.limits)
         target.gate.learn(ticket, error, outcome.attempt.usage, limits)

@@ -76,5 +76,9 @@ class Declared(Protocol):
         """Names of the dimensions."""
 
     @property
+    def dimension_budgets(self) -> Mapping[str, float]:
+        """Dollars that the calls of a dimension may cost, by name, where there is a limit."""
+
+    @property
     def models(self) -> Iterable[Model]:
         """The models that are known before any item is, fallbacks among them."""

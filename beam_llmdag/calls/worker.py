@@ -13,7 +13,7 @@ from beam_llmdag.calls.call_thread import CallThread, is_call_thread
 from beam_llmdag.calls.caller import Caller
 from beam_llmdag.calls.collector import SparedCollector, uncollected
 from beam_llmdag.calls.limits import Limits
-from beam_llmdag.calls.limits.budget import Budget, ProcessBudget, RunBudget
+from beam_llmdag.calls.limits.budget import Budget, Budgets, ProcessBudget, RunBudget
 from beam_llmdag.calls.limits.shared import SharedLimits
 from beam_llmdag.calls.options import CallOptions, Declared
 from beam_llmdag.calls.progress import Progress
@@ -61,7 +61,7 @@ class Worker:
                 caller = Caller(
                     providers=declared.providers,
                     prices=declared.prices,
-                    budget=_budget(options, store),
+                    budget=_budget(options, declared, store),
                     store=store,
                     limits=self._limits,
                     retry=options.retry,
@@ -144,13 +144,21 @@ def _import_providers(declared: Declared) -> None:
                 find_provider(name, declared.providers)
 
 
-def _budget(options: CallOptions, store: AnswerStore | None) -> Budget | None:
-    """Where processes share a store, the budget is of all of them; else each has one."""
-    if options.budget_usd is None:
-        return None
-    if store is None:
-        return ProcessBudget(options.budget_usd)
-    return RunBudget(options.budget_usd, options.run_id, store.draw)
+def _budget(options: CallOptions, declared: Declared, store: AnswerStore | None) -> Budget | None:
+    """Where processes share a store, a budget is of all of them; else each has one."""
+
+    def made(usd: float, whose: str) -> Budget:
+        if store is None:
+            return ProcessBudget(usd, f"{whose} in this process")
+        return RunBudget(usd, f"{options.run_id} {whose}", store.draw, whose)
+
+    usd = options.budget_usd
+    run: Budget | None = None
+    if usd is not None:
+        run = ProcessBudget(usd) if store is None else RunBudget(usd, options.run_id, store.draw)
+    if not declared.dimension_budgets and all(model.budget_usd is None for model in declared.models):
+        return run
+    return Budgets(run, declared.dimension_budgets, made)
 
 
 async def _close(caller: Caller, store: AnswerStore | None) -> None:

@@ -119,6 +119,7 @@ class Dimension:
     max_prompt_tokens: int | None = None
     lane: LaneName | None = None
     version: str | None = None
+    budget_usd: float | None = None
     merge_prompt: Function | None = field(default=None, init=False)
 
     def merge(self, function: Callable[..., Any]) -> Callable[..., Any]:

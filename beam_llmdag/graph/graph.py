@@ -81,6 +81,7 @@ class Graph:
         max_prompt_tokens: int | None = None,
         lane: LaneName | None = None,
         version: str | None = None,
+        budget_usd: float | None = None,
         samples: int = 1,
         vote: Callable[..., Any] | Literal["majority"] | None = None,
     ) -> Any:
@@ -108,6 +109,7 @@ class Graph:
             deadline_seconds: longest time for all tries and fallbacks together.
             max_prompt_tokens: longest prompt of a global (estimated); longer ones are split, see `Dimension.merge`. By
                 default what the model's context holds.
+            budget_usd: dollars that the calls of this dimension may cost in a run; the run and models may have theirs.
             version: a name of yours for code that the answer store cannot see, such as a validator: with another one
                 stored answers are not used, and all is asked again. Prompts, models and schemas need none: they are
                 compared as they are.
@@ -150,6 +152,7 @@ class Graph:
                 max_prompt_tokens=max_prompt_tokens,
                 lane=lane,
                 version=version,
+                budget_usd=budget_usd,
                 samples=samples,
                 vote=None if vote is None else _vote_of(vote, where),
             )
@@ -252,6 +255,12 @@ class Graph:
     def models(self) -> list[Model]:
         """The models of all dimensions, fallbacks among them, but for those that functions pick."""
         return [model for dimension in self.dimensions.values() for model in dimension.models or ()]
+
+    @property
+    def dimension_budgets(self) -> dict[str, float]:
+        """Dollars that the calls of a dimension may cost, by name, where there is a limit."""
+        known = ((name, dimension.budget_usd) for name, dimension in self.dimensions.items())
+        return {name: usd for name, usd in known if usd is not None}
 
     def validate(self) -> None:
         """Checks the graph as a whole. Whatever runs or draws the dag does it first.

@@ -29,6 +29,8 @@ def check_dimension(dimension: Dimension) -> None:
         raise GraphError(f"{where}: per= makes one answer per group, so it needs scope='global'")
     if dimension.max_prompt_tokens is not None and dimension.scope != "global":
         raise GraphError(f"{where}: max_prompt_tokens splits the rows of a global; an item's prompt is not split")
+    if dimension.budget_usd is not None and dimension.budget_usd <= 0:
+        raise GraphError(f"{where}: budget_usd must be positive, not {dimension.budget_usd:g}")
     if not isinstance(dimension.samples, int) or dimension.samples < 1:
         raise GraphError(f"{where}: samples is a number of calls, 1 or more, not {dimension.samples!r}")
     if dimension.vote is not None and dimension.samples == 1:

@@ -67,6 +67,7 @@ class Model:
         extra_body: more fields of the request's JSON body, sent as they are.
         lane: `"direct"`: every request on its own. `"batch"`: in the vendor's batch API, for half the price and an
             answer within a day; the run goes in rounds then, see `Dag.run`. None: as the run says, else `"direct"`.
+        budget_usd: dollars that calls to this model may cost in a run, beside what the run and its dimensions may.
     """
 
     spec: str
@@ -87,6 +88,7 @@ class Model:
     query: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     extra_body: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)  # a dict has no hash
     lane: LaneName | None = field(default=None, kw_only=True)
+    budget_usd: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         base_url = address_fault(self.base_url)
@@ -110,6 +112,8 @@ class Model:
         ):
             if value is not None and value < least:
                 raise GraphError(f"model {self.spec!r}: {what} must be at least {least}, not {value}")
+        if self.budget_usd is not None and self.budget_usd <= 0:
+            raise GraphError(f"model {self.spec!r}: budget_usd must be positive, not {self.budget_usd:g}")
         if self.timeout_seconds <= 0:
             raise GraphError(f"model {self.spec!r}: timeout_seconds must be positive, not {self.timeout_seconds}")
         if self.effort is not None and self.effort not in get_args(Effort):

@@ -203,6 +203,8 @@ def models_of(dimension: Dimension, values: Values) -> tuple[Model, ...]:
             model = as_model(chosen)
             if any(one.lane == "batch" for one in model.chain()):
                 raise user_error(f"{label} returned a model with lane='batch': say that of the dimension")
+            if any(one.budget_usd is not None for one in model.chain()):
+                raise user_error(f"{label} returned a model with budget_usd: say that of the dimension or of the run")
             return dimension.tuned(model).chain()
         except GraphError as error:
             raise user_error(f"{label} returned no model: {error}") from None

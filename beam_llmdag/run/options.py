@@ -110,12 +110,12 @@ def _check_budget(graph: Graph, budget_usd: float | None) -> None:
     Raises:
         GraphError: it is not positive, or a model named in the dag has no price.
     """
-    if budget_usd is None:
-        return
-    if budget_usd <= 0:
+    if budget_usd is not None and budget_usd <= 0:
         raise GraphError(f"budget_usd must be positive, not {budget_usd:g}")
     for name, dimension in graph.dimensions.items():
         for model in dimension.models or ():  # those that a function picks are checked when they are asked
+            if (budget_usd, dimension.budget_usd, model.budget_usd) == (None, None, None):
+                continue
             if not graph.prices.knows(model.spec, at=time.time()):
                 raise GraphError(
                     f"dimension {name!r}: a budget cannot be kept with model {model.spec!r}, which has no known price; "

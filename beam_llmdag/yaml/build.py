@@ -52,6 +52,7 @@ _PLAIN = (
     "attempts",
     "lane",
     "version",
+    "budget_usd",
     "max_prompt_tokens",
     "samples",
 )

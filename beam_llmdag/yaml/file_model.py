@@ -80,6 +80,8 @@ class ModelFile(_Part):
     """Most output tokens, in the same way."""
     lane: LaneName | None = None
     """`batch`: in the vendor's batch API, for half the price, and the run goes in rounds. `direct`: each on its own."""
+    budget_usd: float | None = None
+    """Dollars that calls to this model may cost in a run."""
     base_url: str | None = None
     """Another server that speaks the provider's protocol."""
     api_key_env: str | None = None
@@ -179,6 +181,8 @@ class DimensionFile(_Part):
     """Over those of the model."""
     lane: LaneName | None = None
     """Over that of the model."""
+    budget_usd: float | None = None
+    """Dollars that the calls of this dimension may cost in a run."""
     version: str | None = None
     """A name of yours for how it is asked; with another one stored answers are not used."""
     max_prompt_tokens: int | None = None

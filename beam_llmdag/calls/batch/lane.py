@@ -15,7 +15,7 @@ from beam_llmdag.calls.batch.entry import PendingCall, client_of, custom_id
 from beam_llmdag.calls.clients import Target
 from beam_llmdag.calls.estimate import Estimates
 from beam_llmdag.calls.lane import Lane, Patience, Permit, redacted
-from beam_llmdag.calls.limits.budget import Budget
+from beam_llmdag.calls.limits.budget import Budget, Spender
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.keys import answer_key
 from beam_llmdag.calls.store.line import Line
@@ -96,12 +96,12 @@ class _BatchedQuestion:
         self.failed = False
         self._tries = 0
 
-    def permit(self, request: Request, target: Target) -> AbstractAsyncContextManager[Permit]:
+    def permit(self, request: Request, target: Target, dimension: str) -> AbstractAsyncContextManager[Permit]:
         """See `Lane`."""
         if self.failed and self.lane.retries == "direct":
-            return self.lane.direct.permit(request, target)
+            return self.lane.direct.permit(request, target, dimension)
         self._tries += 1
-        return _BatchPermit(self, request, target, self._tries - 1)
+        return _BatchPermit(self, request, target, dimension, self._tries - 1)
 
 
 class _BatchPermit:
@@ -111,7 +111,10 @@ class _BatchPermit:
     lost: Attempt | None = None
     records = True
 
-    def __init__(self, question: _BatchedQuestion, request: Request, target: Target, tries: int) -> None:
+    def __init__(
+        self, question: _BatchedQuestion, request: Request, target: Target, dimension: str, tries: int
+    ) -> None:
+        self._spender = Spender(dimension, request.model)
         self._question = question
         self._request = request
         self._target = target
@@ -164,7 +167,7 @@ class _BatchPermit:
             await question.store.end(entry.number, question.asked, outcome.attempt, text)
             if lane.budget is not None and entry.run_id == lane.run_id:
                 cost = outcome.attempt.cost_nano_usd
-                lane.budget.settle(0, 0 if cost is None else cost - entry.reserved)
+                lane.budget.settle(0, 0 if cost is None else cost - entry.reserved, self._spender)
         return replace(outcome, batched=True, is_known=is_known)
 
     async def _enter(self) -> Outcome | None:
@@ -177,11 +180,12 @@ class _BatchPermit:
         body = json.dumps(await batches.body(request), ensure_ascii=False)
         if lane.budget is not None:
             most = request.model.max_tokens or getattr(self._target.provider, "default_max_tokens", None)
-            taken = await lane.budget.reserve(partial(lane.estimates.nano_usd, request, most, batched=True))
+            estimate = partial(lane.estimates.nano_usd, request, most, batched=True)
+            taken = await lane.budget.reserve(estimate, self._spender)
             if isinstance(taken, CallError):
                 return Outcome(unsent(request.model.spec, taken), error=taken)
             reserved = taken
-            lane.budget.settle(reserved, reserved)
+            lane.budget.settle(reserved, reserved, self._spender)
         payer = question.asked.payer
         entry = PendingCall(
             number=question.store.number(),

@@ -9,10 +9,11 @@ import pytest
 from helpers.calls import classes, eventually, make_caller, question
 
 from beam_llmdag import CallError, Dag, GraphError, Model, Price, Report, Usage
-from beam_llmdag.calls.limits.budget import ProcessBudget
+from beam_llmdag.calls.limits.budget import ProcessBudget, Spender
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.testing import ScriptedProvider
 
+SPENDER = Spender("said", Model("scripted:any"))
 MILLION = Usage(input_tokens=1_000_000)
 
 
@@ -149,13 +150,76 @@ def test_a_cancelled_call_may_have_been_paid_for() -> None:
 def test_who_waits_for_money_and_is_cancelled_takes_none() -> None:
     async def taken() -> list[int | CallError]:
         budget = ProcessBudget(2e-9)
-        first = await budget.reserve(lambda: 2)
-        waiting = [asyncio.create_task(budget.reserve(lambda: 1)) for _ in range(3)]
+        first = await budget.reserve(lambda: 2, SPENDER)
+        waiting = [asyncio.create_task(budget.reserve(lambda: 1, SPENDER)) for _ in range(3)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        budget.settle(2, 0)
+        budget.settle(2, 0, SPENDER)
         waiting[1].cancel()
         await asyncio.wait(waiting)
-        return [first, await waiting[2], await budget.reserve(lambda: 1)]
+        return [first, await waiting[2], await budget.reserve(lambda: 1, SPENDER)]
 
     assert asyncio.run(taken()) == [2, 1, 1]
+
+
+def two_dimensions(**options: object) -> tuple[Dag, ScriptedProvider]:
+    """Calls of a dollar each, of two dimensions; the options are of the second one."""
+    provider = ScriptedProvider([Answer(text="fine", usage=MILLION)])
+    prices = {"scripted:any": Price(input=1, output=1), "scripted:other": Price(input=1, output=1)}
+    model = Model("scripted:any", max_in_flight=1)
+    dag = Dag("paid", model=model, providers={"scripted": provider}, prices=prices)
+    dag.dimension(lambda item: f"free {item.content}", name="free")
+    dag.dimension(lambda item: f"dear {item.content}", name="dear", **options)
+    return dag, provider
+
+
+TEXTS = [str(number) for number in range(5)]
+
+
+def answered(report: Report, dimension: str) -> int:
+    return sum(row.results[dimension].status == "ok" for row in report.items)
+
+
+def test_a_budget_of_a_dimension_ends_its_calls_and_no_others(tmp_path) -> None:
+    dag, _ = two_dimensions(budget_usd=2.0)
+    for store in (False, tmp_path / "answers.sqlite"):
+        report = dag.run(TEXTS, store=store)
+        assert (answered(report, "free"), answered(report, "dear")) == (5, 2)
+        assert "of $2 of dimension 'dear'" in report.failures[0].message
+        assert {failure.error_class for failure in report.failures} == {"over_budget"}
+
+
+def test_a_budget_of_a_model_ends_calls_to_it_and_no_others() -> None:
+    dag, provider = two_dimensions(model=Model("scripted:other", max_in_flight=1, budget_usd=3.0))
+    report = dag.run(TEXTS, store=False)
+    assert (answered(report, "free"), answered(report, "dear")) == (5, 3)
+    assert "of $3 of model 'scripted:other'" in report.failures[0].message
+    assert len(provider.requests) == 8
+
+
+def test_a_call_must_fit_in_the_budgets_of_run_dimension_and_model() -> None:
+    for of_run, of_dimension, of_model, calls in ((4.0, 2.0, 9.0, 4), (9.0, 9.0, 1.0, 6), (9.0, 3.0, 2.0, 7)):
+        dag, provider = two_dimensions(
+            budget_usd=of_dimension, model=Model("scripted:other", max_in_flight=1, budget_usd=of_model)
+        )
+        dag.run(TEXTS, store=False, budget_usd=of_run)
+        assert len(provider.requests) <= calls
+        dear = [request for request in provider.requests if "dear" in str(request.messages[0].content)]
+        assert len(dear) <= min(of_dimension, of_model)
+
+
+def test_a_budget_of_a_dimension_goes_on_when_its_run_does(tmp_path) -> None:
+    dag, provider = two_dimensions(budget_usd=2.0)
+    for _ in range(2):
+        dag.run(TEXTS, store=tmp_path / "answers.sqlite", run_id="r")
+    assert len([r for r in provider.requests if "dear" in str(r.messages[0].content)]) == 2
+
+
+def test_a_budget_must_be_positive_and_every_model_under_it_have_a_price() -> None:
+    with pytest.raises(GraphError, match="dimension 'dear': budget_usd must be positive, not 0"):
+        two_dimensions(budget_usd=0.0)
+    with pytest.raises(GraphError, match="budget_usd must be positive, not -1"):
+        Model("scripted:any", budget_usd=-1)
+    dag, _ = two_dimensions(budget_usd=1.0, model="scripted:unpriced")
+    with pytest.raises(GraphError, match=r"'dear'.*'scripted:unpriced', which has no known price"):
+        dag.run(["a"], store=False)

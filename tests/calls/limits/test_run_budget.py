@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from beam_llmdag import CallError, Dag, Model, Price, Usage
-from beam_llmdag.calls.limits.budget import RunBudget, granted
+from beam_llmdag.calls.limits.budget import RunBudget, Spender, granted
 from beam_llmdag.model import Answer
 from beam_llmdag.testing import ScriptedProvider
 
+SPENDER = Spender("said", Model("scripted:any"))
 ONE = 10_000_000  # nano-dollars: a hundredth of a dollar
 
 ASKER = """
@@ -56,8 +57,8 @@ def test_a_process_draws_a_hundredth_at_once_and_gives_back_what_is_left():
     async def run() -> int:
         mine = budget(purse)
         for _ in range(10):
-            assert await mine.reserve(lambda: ONE // 10) == ONE // 10
-            mine.settle(ONE // 10, ONE // 20)
+            assert await mine.reserve(lambda: ONE // 10, SPENDER) == ONE // 10
+            mine.settle(ONE // 10, ONE // 20, SPENDER)
         drawn = purse.drawn
         await mine.aclose()
         return drawn
@@ -71,9 +72,9 @@ def test_all_together_draw_no_more_than_the_budget():
 
     async def spend(mine: RunBudget) -> int:
         spent = 0
-        while isinstance(taken := await mine.reserve(lambda: 3 * ONE), int):
+        while isinstance(taken := await mine.reserve(lambda: 3 * ONE, SPENDER), int):
             await asyncio.sleep(0)
-            mine.settle(taken, taken)
+            mine.settle(taken, taken, SPENDER)
             spent += taken
         return spent
 
@@ -89,19 +90,19 @@ def test_a_call_waits_for_those_in_flight_and_is_refused_when_there_are_none():
 
     async def run() -> tuple[bool, Any, Any]:
         mine = budget(purse)
-        first = await mine.reserve(lambda: 60 * ONE)
+        first = await mine.reserve(lambda: 60 * ONE, SPENDER)
         assert isinstance(first, int)
-        second = asyncio.create_task(mine.reserve(lambda: 60 * ONE))
+        second = asyncio.create_task(mine.reserve(lambda: 60 * ONE, SPENDER))
         await asyncio.sleep(0.01)
         waited = not second.done()
-        mine.settle(first, 10 * ONE)
+        mine.settle(first, 10 * ONE, SPENDER)
         return waited, await second, None
 
     waited, second, _ = asyncio.run(run())
     assert (waited, second) == (True, 60 * ONE)
 
     async def refused() -> Any:
-        return await budget(Purse()).reserve(lambda: 101 * ONE)
+        return await budget(Purse()).reserve(lambda: 101 * ONE, SPENDER)
 
     error = asyncio.run(refused())
     assert isinstance(error, CallError)
@@ -109,7 +110,7 @@ def test_a_call_waits_for_those_in_flight_and_is_refused_when_there_are_none():
 
 
 def test_where_nothing_is_left_a_call_without_a_price_is_not_made_either():
-    error = asyncio.run(budget(Purse(), 0.0).reserve(lambda: 0))
+    error = asyncio.run(budget(Purse(), 0.0).reserve(lambda: 0, SPENDER))
     assert isinstance(error, CallError)
     assert error.message == "the budget of $0 of this run is spent"
 
