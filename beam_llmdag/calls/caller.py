@@ -164,7 +164,8 @@ class Caller:
                     Line(store, Asked(key=name, model=model.spec, payer=payer, parts=key.parts))
                     for name, key, model in zip(kept, keys, question.models, strict=True)
                 ]
-                calls = [self._in_lane(call, line, numbers) for call, line in zip(calls, lines, strict=True)]
+                if self._in_rounds:
+                    calls = [self._in_lane(call, line, numbers) for call, line in zip(calls, lines, strict=True)]
                 try:
                     reply = await self._ladder.ask(question, calls, lines, reply)
                 except Waiting:

@@ -123,9 +123,8 @@ def outcomes(jobs: Sequence[Job], lines: Lines, special: Mapping[Job, int | Late
         lines: what was found for all their keys.
         special: what else some of them wanted to know.
     """
-    return [
-        special[job] if job in special else lines.found(job.keys, job.payer) if job.keys else _NOTHING for job in jobs
-    ]
+    found = [lines.found(job.keys, job.payer) if job.keys else _NOTHING for job in jobs]
+    return [special.get(job, one) for job, one in zip(jobs, found, strict=True)] if special else [*found]
 
 
 def tell(jobs: list[Job], outcome: list[Outcome] | StoreError) -> None:

@@ -38,6 +38,8 @@ COLUMNS: dict[str, tuple[type, ...]] = {
 }
 """Column -> what it holds, where nobody has been at the file by hand."""
 
+_NO_NUMBERS: frozenset[int] = frozenset()
+
 Line = tuple[Any, ...]
 """The values of `COLUMNS`."""
 
@@ -80,6 +82,8 @@ class Lines:
             if payer is not None and who == payer
         }
         answers = [self.answers[key] for key in keys if key in self.answers]
+        if not mine:
+            return Found(answers, [], _NO_NUMBERS)
         return Found(answers, [attempt_of(mine[number]) for number in sorted(mine)], frozenset(mine))
 
 
