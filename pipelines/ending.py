@@ -49,7 +49,7 @@ def analyse(dag: Dag, models: Models, settings: Settings, options: PipelineOptio
     if place is None:
         raise GraphError("--lane batch needs an answer store, where calls wait for their batch: --store PLACE")
     name = f"{dag.name}: {settings.output}"
-    rounds = Rounds(place, name=name, run_id=settings.run_id, providers=models.providers)
+    rounds = Rounds(place, name=name, run_id=settings.run_id, providers=models.providers, prices=dag.prices)
     rounds.start()
     while True:
         result = _round(dag, replace(models, store=place), settings, options, rounds.run_id)

@@ -38,7 +38,12 @@ class BatchedRun:
             raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: name one in store=")
         self._round = LocalRun(graph, options, calls=calls)  # checks what there is to check before anything is written
         self._rounds = Rounds(
-            calls.store, name=graph.name, run_id=options.get("run_id"), providers=graph.providers, clock=calls.clock
+            calls.store,
+            name=graph.name,
+            run_id=options.get("run_id"),
+            providers=graph.providers,
+            prices=graph.prices,
+            clock=calls.clock,
         )
         self._calls = replace(calls, run_id=self._rounds.run_id)
         self._graph = graph

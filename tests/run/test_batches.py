@@ -545,3 +545,17 @@ def test_a_batch_of_somebody_else_is_not_taken_for_one_that_was_not_confirmed(st
     provider.on_create = (lambda: None, dies)
     report = simple(provider).run(ITEMS, lane="batch", store=store)
     assert (report.failures, len(provider.sent), len(report.costs)) == ([], 2, 5)
+
+
+def test_an_answer_that_nobody_asks_for_any_more_is_in_the_ledger_and_found_by_the_old_prompt(store):
+    provider = BatchedProvider()
+    provider.ends = False
+    simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
+    provider.end_all()
+    edited = [{**item, "content": f"edited {item['content']}"} for item in ITEMS[:2]] + ITEMS[2:]
+    report = simple(provider).run(edited, lane="batch", store=store)
+    [total] = read_totals(store)
+    assert (total.calls, len(provider.lines), len(report.costs)) == (7, 7, 5)
+    assert 5 * total.cost_nano_usd == 7 * cost(report)
+    again = simple(provider).run(ITEMS, lane="batch", store=store)
+    assert (again.failures, len(provider.lines), again.costs) == ([], 7, [])

@@ -20,13 +20,16 @@ from beam_llmdag.calls.attempt import key_of
 from beam_llmdag.calls.batch.entry import PendingCall
 from beam_llmdag.calls.batch.lane import batches_of
 from beam_llmdag.calls.batch.lease import Lease
+from beam_llmdag.calls.store.answers import AnswerStore
 from beam_llmdag.calls.store.documents import Documents
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError, LLMDagError
 from beam_llmdag.model import Model
 from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
-from beam_llmdag.providers.batch.base import Batches, BatchLine, BatchReply, BatchState
+from beam_llmdag.providers.batch.base import Batches, BatchLine, BatchReply, BatchState, reply_of
 from beam_llmdag.providers.http.secret_text import hidden
+from beam_llmdag.providers.prices import PriceTable
+from beam_llmdag.records.result import Attempt
 
 __all__ = ["Desk", "OpenBatch"]
 
@@ -34,6 +37,7 @@ _AT_ONCE = 1000  # replies that are entered together
 _CLOCKS_DIFFER_SECONDS = 300.0  # a vendor's clock and ours
 _MOST_MISSES = 50  # looks at a batch that has ended, and has no results; with the pauses between them an hour or so
 _NOT_ASKED = 0
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,16 +185,42 @@ class Desk:
                 return
         raise LLMDagError(f"no open batch {label!r}: `llmdag batches list` names them")
 
-    def forget(self, run_id: str) -> None:
-        """Removes what a run that has come to its end had entered, with what was said to it."""
+    async def forget(self, run_id: str, store: AnswerStore, prices: PriceTable) -> None:
+        """Removes what a run that has come to its end had entered, with what was said to it.
+
+        What was answered and nobody has read, because its prompt was changed meanwhile, is paid: the ledger gets it,
+        and so does whoever asks that way again.
+        """
         taken = {key for batch in self.open_batches() for key in batch.keys}
-        mine = [
-            key
-            for key, text in self._documents.all("pending")
-            if key not in taken and PendingCall.read(text).run_id == run_id
-        ]
+        mine = []
+        for key, text in self._documents.all("pending"):
+            entry = PendingCall.read(text)
+            if entry.run_id == run_id and key not in taken:
+                mine.append(key)
+                reply = None if entry.is_read else self._documents.get("replies", key)
+                if reply is not None:
+                    await self._enter_unread(entry, reply_of(reply), store, prices)
         self._documents.remove("pending", mine)
         self._documents.remove("replies", mine)
+
+    async def _enter_unread(
+        self, entry: PendingCall, reply: BatchReply, store: AnswerStore, prices: PriceTable
+    ) -> None:
+        if reply.status != _OK:
+            return
+        try:
+            answer = self._api(entry.model).read(reply)
+        except CallError:
+            return
+        usage = answer.usage if answer.usage is not None and answer.usage.is_possible else None
+        attempt = Attempt(
+            model=entry.client["spec"],
+            usage=usage,
+            cost_nano_usd=prices.cost(entry.client["spec"], usage, at=self._clock.now(), batched=True),
+            request_id=answer.request_id,
+            message="answered when nobody asked any more",
+        )
+        await store.end(entry.number, entry.asked, attempt, answer.text if answer.stop == "end" else None)
 
     def _loads(self, run_id: str | None) -> Iterator[_Load]:
         """What waits, in portions that vendors take."""

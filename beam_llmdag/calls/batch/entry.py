@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from beam_llmdag.calls.store.answers import Asked, Payer
 from beam_llmdag.model import Model
 
 __all__ = ["PendingCall", "client_of", "custom_id"]
@@ -19,20 +20,25 @@ class PendingCall:
     Attributes:
         number: under which the ledger will have it.
         run_id, dimension, subject: for whom it was entered.
+        key, parts: under which its answer is to be kept, see `AnswerKey`.
         client: the arguments of the `Model` that a client is made for: no parameters of the request.
         body: its JSON body as text.
         reserved: nano-dollars that were set aside for it.
         entered_at: seconds since 1970-01-01 UTC.
+        is_read: whether the ledger has what came of it.
     """
 
     number: int
     run_id: str
     dimension: str
     subject: str
+    key: str
+    parts: str
     client: dict[str, Any]
     body: str
     reserved: int
     entered_at: float
+    is_read: bool = False
 
     @classmethod
     def read(cls, text: str) -> PendingCall:
@@ -48,6 +54,12 @@ class PendingCall:
     def model(self) -> Model:
         """The model that a client is made for."""
         return Model(**self.client)
+
+    @property
+    def asked(self) -> Asked:
+        """What the ledger says of it."""
+        payer = Payer(self.run_id, self.dimension, self.subject)
+        return Asked(key=self.key, model=self.client["spec"], payer=payer, parts=self.parts)
 
     @property
     def client_text(self) -> str:

@@ -165,6 +165,8 @@ class _BatchPermit:
         if not is_known:
             text = outcome.text if outcome.error is None else None
             await question.store.end(entry.number, question.asked, outcome.attempt, text)
+            if not entry.is_read:
+                await question.store.ask_later(self._id, replace(entry, is_read=True).text)
             if lane.budget is not None and entry.run_id == lane.run_id:
                 cost = outcome.attempt.cost_nano_usd
                 lane.budget.settle(0, 0 if cost is None else cost - entry.reserved, self._spender)
@@ -192,6 +194,8 @@ class _BatchPermit:
             run_id=payer.run_id,
             dimension=payer.dimension,
             subject=payer.subject,
+            key=question.asked.key,
+            parts=question.asked.parts,
             client=client_of(request.model),
             body=body,
             reserved=reserved,

@@ -19,9 +19,11 @@ from typing import Any, Literal, TypeVar
 from beam_llmdag.calls.batch.desk import Desk, OpenBatch
 from beam_llmdag.calls.batch.entry import PendingCall
 from beam_llmdag.calls.store.documents import Documents, open_documents
+from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.errors import MEANING, CallError, LLMDagError
 from beam_llmdag.providers.base import ProviderFactory
+from beam_llmdag.providers.prices import PriceTable
 
 __all__ = ["Rounds"]
 
@@ -44,6 +46,7 @@ class Rounds:
         name: of what runs: who comes back under it goes on with the run that has not come to its end.
         run_id: the run, if it has an id of its own; then `name` says nothing.
         providers: a dag's own providers.
+        prices: a dag's own prices, as `Dag.prices`.
         clock: where time comes from, for tests.
 
     Raises:
@@ -57,11 +60,13 @@ class Rounds:
         name: str = "",
         run_id: str | None = None,
         providers: Mapping[str, ProviderFactory] | None = None,
+        prices: PriceTable | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._place = place
         self._name = name
         self._providers = providers or {}
+        self._prices = prices or PriceTable()
         self._clock = clock or SystemClock()
         self._waiting = 0
         self._open: list[OpenBatch] = []
@@ -130,7 +135,7 @@ class Rounds:
         pause = _FIRST_POLL_SECONDS
         entered = self._entered(documents)
         if not entered:
-            self._end(desk, documents)
+            await self._end(desk, documents)
             return "done"
         self._waiting = len(entered)
         while True:
@@ -161,8 +166,12 @@ class Rounds:
         entered = {key for key, text in documents.all("pending") if PendingCall.read(text).run_id == self.run_id}
         return entered - documents.keys("replies")
 
-    def _end(self, desk: Desk, documents: Documents) -> None:
-        desk.forget(self.run_id)
+    async def _end(self, desk: Desk, documents: Documents) -> None:
+        store = open_store(self._place)
+        try:
+            await desk.forget(self.run_id, store, self._prices)
+        finally:
+            await store.aclose()
         if self._name:
             documents.remove("runs", [self._name])
 
