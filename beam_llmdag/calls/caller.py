@@ -39,6 +39,8 @@ from beam_llmdag.usage import Usage
 
 __all__ = ["Caller"]
 
+_LOOK_AGAIN_SECONDS = 0.5  # for the answer to what another process is asking; a guess
+
 
 class Caller:
     """Makes the calls of one run in one process. Belongs to one event loop.
@@ -104,6 +106,7 @@ class Caller:
         self._budget = budget
         self.watch = watch
         self._store = store
+        self._clock = clock
         self._run_id = run_id
         self._dimensions = frozenset(dimensions)
         self._open = 0
@@ -157,8 +160,12 @@ class Caller:
                 return _shared(other.reply)
         asking = self._asking[asked] = _Asking(question, asyncio.get_running_loop().create_future())
         payer = Payer.of(self._run_id, question.dimension, question.subject)
+        claim: str | None = None
         try:
             reply, kept, numbers = await self._stored(question, keys, payer, store, has_twin=has_twin)
+            while store.claims and claim != kept[0] and reply.model is None and reply.error is None:
+                claim = await self._claimed(kept[0], claim, store)
+                reply, kept, numbers = await self._stored(question, keys, payer, store, has_twin=has_twin)
             if reply.model is None and reply.error is None:
                 lines = [
                     Line(store, Asked(key=name, model=model.spec, payer=payer, parts=key.parts))
@@ -173,8 +180,19 @@ class Caller:
             asking.reply = reply
             return reply
         finally:
+            if claim is not None:
+                store.give_back(claim)
             del self._asking[asked]
             asking.ended.set_result(None)
+
+    async def _claimed(self, key: str, before: str | None, store: AnswerStore) -> str | None:
+        """What this process has the claim to now: `key`, or nothing, after some time in which another may answer."""
+        if before is not None:
+            store.give_back(before)
+        if await store.claim(key):
+            return key
+        await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+        return None
 
     async def _stored(
         self, question: Question, keys: Sequence[_Keys], payer: Payer, store: AnswerStore, *, has_twin: bool

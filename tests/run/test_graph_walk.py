@@ -27,6 +27,8 @@ def paned(dag: Dag, *rows: Row, store: AnswerStore | None = None) -> PaneWalk:
 class FullStore:
     """An answer store that has room for one answer."""
 
+    claims = False
+
     def __init__(self) -> None:
         self.answers = 0
 

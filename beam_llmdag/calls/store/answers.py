@@ -99,7 +99,12 @@ class AnswerStore(Protocol):
     """Where paid answers are kept. One per process and place, shared by all that runs there.
 
     Its methods raise `StoreError`, and nothing else.
+
+    Attributes:
+        claims: whether processes see to it that they do not ask the same at the same time, with `claim`.
     """
+
+    claims: bool
 
     async def find(self, keys: Sequence[str], payer: Payer) -> Found:
         """What there is for `keys`."""
@@ -123,6 +128,16 @@ class AnswerStore(Protocol):
 
     async def adopt(self, key: str, dimension: str) -> None:
         """Makes the answer for `key` that of another dimension; nothing is paid for."""
+
+    async def claim(self, key: str) -> bool:
+        """Takes for this process what nobody else is to ask meanwhile.
+
+        Returns:
+            Whether nobody else has it. Who has it keeps it as long as its process lives, or until `give_back`.
+        """
+
+    def give_back(self, key: str) -> None:
+        """Ends a claim."""
 
     def number(self) -> int:
         """A number for a call that is not sent now: what comes of it is entered under it once, however often."""

@@ -35,6 +35,9 @@ class Job:
         adopted: dimension and key.
         draw: run, nano-dollars that are wanted, budget.
         later: see `AnswerStore.ask_later`.
+        claim: key that is claimed.
+        claimed: keys whose claims are held for longer.
+        free: key whose claim ends.
     """
 
     done: asyncio.Future[Any] | None = None
@@ -46,6 +49,9 @@ class Job:
     adopted: tuple[str, str] | None = None
     draw: tuple[str, int, int] | None = None
     later: tuple[str, str | None] | None = None
+    claim: str | None = None
+    claimed: Sequence[str] = ()
+    free: str | None = None
 
 
 class _Numbers:
@@ -65,6 +71,8 @@ class _Numbers:
 
 class JobStore(ABC):
     """An `AnswerStore` that makes jobs of what it is asked."""
+
+    claims = False
 
     def __init__(self) -> None:
         self._numbers = _Numbers()
@@ -102,6 +110,13 @@ class JobStore(ABC):
         later: Later = await self._done(later=(key, text))
         return later
 
+    async def claim(self, key: str) -> bool:  # noqa: ARG002 - where processes do not claim what they ask, all may ask
+        """See `AnswerStore`."""
+        return True
+
+    def give_back(self, key: str) -> None:  # noqa: B027 - see above
+        """See `AnswerStore`."""
+
     def number(self) -> int:
         """See `AnswerStore`."""
         return self._numbers.next()
@@ -112,11 +127,11 @@ class JobStore(ABC):
         return await done
 
 
-Outcome = Found | int | Later
+Outcome = Found | int | Later | bool
 """What comes of a job."""
 
 
-def outcomes(jobs: Sequence[Job], lines: Lines, special: Mapping[Job, int | Later]) -> list[Outcome]:
+def outcomes(jobs: Sequence[Job], lines: Lines, special: Mapping[Job, int | Later | bool]) -> list[Outcome]:
     """What comes of jobs that are done.
 
     Args:

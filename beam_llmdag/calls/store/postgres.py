@@ -9,7 +9,7 @@ from beam_llmdag.calls.limits.budget import granted
 from beam_llmdag.calls.store.answers import Later
 from beam_llmdag.calls.store.jobs import Job
 from beam_llmdag.calls.store.rows import COLUMNS, Lines
-from beam_llmdag.calls.store.server import ServerStore
+from beam_llmdag.calls.store.server import CLAIMED_SECONDS, ServerStore
 from beam_llmdag.errors import StoreError
 from beam_llmdag.usage import TOKEN_KINDS
 
@@ -46,6 +46,8 @@ DO $$ BEGIN
         CREATE TABLE llmdag_budgets (run_id text PRIMARY KEY, drawn bigint NOT NULL);
         CREATE TABLE llmdag_documents (
             kind text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, text text NOT NULL, PRIMARY KEY (kind, key));
+        CREATE TABLE llmdag_claims (
+            key text PRIMARY KEY, holder text NOT NULL, until timestamptz NOT NULL);
         CREATE TABLE llmdag_layout (layout integer NOT NULL);
         INSERT INTO llmdag_layout VALUES ({_LAYOUT});
     END IF;
@@ -69,6 +71,13 @@ _FIND = (
 _LATER = (
     "SELECT (SELECT text FROM llmdag_documents WHERE kind = 'pending' AND key = %(key)s), "
     "(SELECT text FROM llmdag_documents WHERE kind = 'replies' AND key = %(key)s)"
+)
+
+_CLAIM = (
+    "INSERT INTO llmdag_claims (key, holder, until) "
+    "SELECT unnest(%s::text[]), %s, now() + make_interval(secs => %s) "
+    "ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until "
+    "WHERE llmdag_claims.until < now() OR llmdag_claims.holder = excluded.holder RETURNING key"
 )
 
 _ESCAPE = "\ue000"
@@ -97,7 +106,7 @@ class PostgresStore(ServerStore):
         await connection.execute(MAKE.encode())
         check_layout(await (await connection.execute(GET_LAYOUT)).fetchone(), self.place)
 
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later | bool]]:
         connection = self._connection
         assert connection is not None
         ended = [job.ended for job in jobs if job.ended is not None]
@@ -106,8 +115,19 @@ class PostgresStore(ServerStore):
         sent = [tuple(map(escaped, job.sent)) for job in jobs if job.sent is not None and job.sent[0] not in over]
         adopted = [job.adopted for job in jobs if job.adopted is not None]
         keys = list({key for job in jobs for key in job.keys})
-        found, special = Lines(), dict[Job, int | Later]()
+        found, special = Lines(), dict[Job, int | Later | bool]()
+        wanted = {job.claim for job in jobs if job.claim is not None}
+        wanted.update(key for job in jobs for key in job.claimed)
+        if wanted:  # before the transaction, and in order: who waits for another's claims holds none of its locks
+            taken = await connection.execute(_CLAIM, (sorted(wanted), self.holder, CLAIMED_SECONDS))
+            mine = {key for (key,) in await taken.fetchall()}
+            special.update({job: job.claim in mine for job in jobs if job.claim is not None})
+        free = [job.free for job in jobs if job.free is not None]
         async with connection.transaction(), connection.cursor() as cursor:
+            if free:
+                await cursor.execute(
+                    "DELETE FROM llmdag_claims WHERE key = ANY(%s) AND holder = %s", (free, self.holder)
+                )
             if lines:
                 await cursor.executemany(_ENDED, lines)
             if sent:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from beam_llmdag.calls.store.answers import Later
 from beam_llmdag.calls.store.jobs import Job
 from beam_llmdag.calls.store.rows import COLUMNS, Line, Lines
-from beam_llmdag.calls.store.server import ServerStore
+from beam_llmdag.calls.store.server import CLAIMED_SECONDS, ServerStore
 from beam_llmdag.errors import StoreError
 
 try:
@@ -53,6 +53,7 @@ OWNERS = "llmdag:owners"
 IN_FLIGHT = "llmdag:in_flight"
 BUDGETS = "llmdag:budgets"
 DOCUMENTS = "llmdag:documents:"
+CLAIM = "llmdag:claim:"
 
 # ARGV: run, nano-dollars that are wanted, budget; see `budget.granted`
 _DRAW = """
@@ -71,13 +72,23 @@ return {redis.call('HGET', KEYS[1], ARGV[1]) or '', redis.call('HGET', KEYS[2], 
 """
 
 
+# ARGV: who wants it, for how many seconds; 0 to end a claim
+_CLAIM = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+return 1
+"""
+
+
 class RedisStore(ServerStore):
     """An `AnswerStore` in Redis 5 or later, or Valkey.
 
     Keys: `llmdag:calls:<key>`, a list with a JSON array per call (its number; when it ended, in seconds since 1970; the
     columns of the ledger); `llmdag:owners`, a hash of keys whose answers another dimension has taken over;
     `llmdag:in_flight`, a hash of calls by number; `llmdag:budgets`, what was drawn of them by run;
-    `llmdag:documents:<kind>`, a hash for each kind of `Documents`. Nothing expires. The server must not evict keys
+    `llmdag:documents:<kind>`, a hash for each kind of `Documents`; `llmdag:claim:<key>`, who asks that at present.
+    Nothing but claims expires. The server must not evict keys
     (`maxmemory-policy noeviction`), and what it loses in a crash is paid for again: with `appendonly yes` that is about
     a second's calls, see Redis' persistence documentation.
 
@@ -105,14 +116,17 @@ class RedisStore(ServerStore):
             self._has_told = True
             await self._tell_of_losses(client)
 
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later | bool]]:
         client = self._client
         assert client is not None
         over = {job.ended for job in jobs if job.ended is not None}
         keys = list({key for job in jobs for key in job.keys})
         drawing = [job for job in jobs if job.draw is not None]
         waiting = [(job, *job.later) for job in jobs if job.later is not None]
+        claiming = [job for job in jobs if job.claim is not None]
         async with client.pipeline(transaction=True) as pipe:
+            for job in claiming:
+                pipe.eval(_CLAIM, 1, f"{CLAIM}{job.claim}", self.holder, str(CLAIMED_SECONDS))
             for job in drawing:
                 pipe.eval(_DRAW, 1, BUDGETS, *map(str, job.draw or ()))
             for _, key, text in waiting:
@@ -129,6 +143,11 @@ class RedisStore(ServerStore):
                 if job.adopted is not None:
                     dimension, key = job.adopted
                     pipe.hset(OWNERS, key, dimension)
+            for job in jobs:
+                for key in job.claimed:
+                    pipe.eval(_CLAIM, 1, f"{CLAIM}{key}", self.holder, str(CLAIMED_SECONDS))
+                if job.free is not None:
+                    pipe.eval(_CLAIM, 1, f"{CLAIM}{job.free}", self.holder, "0")
             if over:
                 pipe.hdel(IN_FLIGHT, *map(str, over))
             for key in keys:
@@ -136,8 +155,12 @@ class RedisStore(ServerStore):
             if keys:
                 pipe.hmget(OWNERS, keys)
             replies = await pipe.execute()
-        special: dict[Job, int | Later] = {job: int(amount) for job, amount in zip(drawing, replies, strict=False)}
-        for (job, *_), known in zip(waiting, replies[len(drawing) :], strict=False):
+        special: dict[Job, int | Later | bool] = {
+            job: bool(taken) for job, taken in zip(claiming, replies, strict=False)
+        }
+        behind = replies[len(claiming) :]
+        special.update({job: int(amount) for job, amount in zip(drawing, behind, strict=False)})
+        for (job, *_), known in zip(waiting, behind[len(drawing) :], strict=False):
             special[job] = Later(*(text or None for text in known))
         return (_lines(keys, replies[-len(keys) - 1 :]) if keys else Lines()), special
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -15,9 +16,12 @@ from beam_llmdag.calls.store.rows import Lines
 from beam_llmdag.errors import StoreError
 from beam_llmdag.telling import told
 
-__all__ = ["ServerStore", "address_of"]
+__all__ = ["CLAIMED_SECONDS", "ServerStore", "address_of"]
 
 _log = logging.getLogger(__name__)
+
+CLAIMED_SECONDS = 20
+"""A claim of a process that has died ends after so long; a guess: longer than an event loop stands still."""
 
 _LOOK_AGAIN_SECONDS = 0.5  # for a server that does not answer; a guess
 _ANSWER_SECONDS = 60.0  # for one batch; a server that takes longer is taken for one that is away
@@ -54,8 +58,13 @@ class ServerStore(JobStore):
         StoreError: a variable is not set.
     """
 
+    claims = True
+
     def __init__(self, url: str, *, patience_seconds: float = 30.0) -> None:
         super().__init__()
+        self.holder = uuid.uuid4().hex
+        self._claims: set[str] = set()
+        self._holding: asyncio.Task[None] | None = None
         self._url, self.place = address_of(url)
         self._patience_seconds = patience_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,8 +85,38 @@ class ServerStore(JobStore):
             Exception: the server is away.
         """
 
+    async def claim(self, key: str) -> bool:
+        """See `AnswerStore`. Held for `CLAIMED_SECONDS`, and for longer as long as this process says so."""
+        self._come_to_this_loop()
+        if key in self._claims:  # another run of this process has it
+            return False
+        self._claims.add(key)
+        taken: bool = False
+        try:
+            taken = await self._done(claim=key)
+        finally:
+            if not taken:
+                self._claims.discard(key)
+        if self._holding is None:
+            self._holding = asyncio.get_running_loop().create_task(self._hold())
+        return taken
+
+    def give_back(self, key: str) -> None:
+        """See `AnswerStore`."""
+        self._claims.discard(key)
+        self._enter(Job(free=key))
+
+    async def _hold(self) -> None:
+        try:
+            while self._claims:
+                await asyncio.sleep(CLAIMED_SECONDS / 4)
+                if self._claims:
+                    self._enter(Job(claimed=sorted(self._claims)))
+        finally:
+            self._holding = None
+
     @abstractmethod
-    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later]]:
+    async def _run(self, jobs: Sequence[Job]) -> tuple[Lines, dict[Job, int | Later | bool]]:
         """Writes what is to be written, looks up all keys of the jobs, and says what else they want to know.
 
         What was written before is not again. What was drawn before is: a reply that is lost costs a part of a budget.
@@ -93,14 +132,21 @@ class ServerStore(JobStore):
 
     async def aclose(self) -> None:
         """Finishes what is being written and disconnects; the next use connects again."""
+        if self._holding is not None:
+            self._holding.cancel()
         if self._working is not None:
             await asyncio.wait([self._working])
         await self._drop()
 
-    def _enter(self, job: Job) -> None:
+    def _come_to_this_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # another one has ended without aclose()
             self._loop, self._jobs, self._working, self._is_open = loop, [], None, False
+            self._claims, self._holding = set(), None
+        return loop
+
+    def _enter(self, job: Job) -> None:
+        loop = self._come_to_this_loop()
         self._jobs.append(job)
         if self._working is None:
             self._working = loop.create_task(self._work())

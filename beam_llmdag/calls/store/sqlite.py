@@ -131,7 +131,7 @@ def _text(raw: bytes) -> str | bytes:
         return raw
 
 
-def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int | Later]:
+def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int | Later | bool]:
     """Writes; returns what was drawn of budgets, and what there is of calls that wait for a batch."""
     sent = {job.sent[0]: job.sent for job in jobs if job.sent is not None}
     ended = [job.ended for job in jobs if job.ended is not None and sent.pop(job.ended, None) is None]
@@ -148,7 +148,9 @@ def _write(connection: sqlite3.Connection, jobs: Iterable[Job]) -> dict[Job, int
         for some, places in _portions(ended):
             connection.execute(f"DELETE FROM in_flight WHERE id IN ({places})", some)
         connection.executemany("UPDATE calls SET owner = ? WHERE key = ? AND answer IS NOT NULL", adopted)
-        special: dict[Job, int | Later] = {job: _draw(connection, *job.draw) for job in drawing if job.draw is not None}
+        special: dict[Job, int | Later | bool] = {
+            job: _draw(connection, *job.draw) for job in drawing if job.draw is not None
+        }
         special |= {job: _later(connection, *job.later) for job in later if job.later is not None}
     except BaseException:
         connection.execute("ROLLBACK")

@@ -355,6 +355,8 @@ def test_a_call_holds_its_permit_until_its_answer_is_in_the_store():
     written = asyncio.Event()
 
     class SlowStore:
+        claims = False
+
         async def find(self, keys, payer):
             return Found([], [], frozenset())
 
