@@ -50,9 +50,12 @@ def analyse(dag: Dag, models: Models, settings: Settings, options: PipelineOptio
         raise GraphError("--lane batch needs an answer store, where calls wait for their batch: --store PLACE")
     name = f"{dag.name}: {settings.output}"
     rounds = Rounds(place, name=name, run_id=settings.run_id, providers=models.providers, prices=dag.prices)
-    rounds.start()
+    is_template = is_only_described(options)  # then each job is a round, and hands in what the one before has left
+    rounds.start(hand_in=is_template)
     while True:
         result = _round(dag, replace(models, store=place), settings, options, rounds.run_id)
+        if is_template:
+            return result
         with ProgressLine(rounds.line, show=True):
             after = rounds.next(wait=not settings.no_wait)
         if after == "done":

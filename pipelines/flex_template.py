@@ -22,7 +22,7 @@ __all__ = ["PIPELINES", "metadata", "metadata_text"]
 PIPELINES: tuple[ModuleType, ...] = (review_analysis, category_analysis)
 
 _FOLDER = Path(__file__).parent.parent / "flex_template"
-_ONLY_HERE = ("summary", "show", "lane", "no_wait")  # for the terminal, disk and patience of who starts it
+_ONLY_HERE = ("summary", "show")  # for the terminal and the disk of who starts the pipeline
 _MODEL = r"[^\s:]+:\S.*"
 _SECRET = r"[^\s,=]+=projects/[^/]+/secrets/[^/]+/versions/[^/\s,]+"
 _PATTERNS = {
@@ -32,6 +32,8 @@ _PATTERNS = {
     "filter_model": _MODEL,
     "fallback_model": _MODEL,
     "store": r"(postgres|postgresql|redis|rediss)://.+",  # the workers share no disk
+    "lane": "direct|batch",
+    "no_wait": "true|false",
     "keep_prompts": "true|false",
     "timings": "true|false",
     "key_secrets": rf"{_SECRET}([\s,]+{_SECRET})*",

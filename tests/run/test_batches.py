@@ -559,3 +559,64 @@ def test_an_answer_that_nobody_asks_for_any_more_is_in_the_ledger_and_found_by_t
     assert 5 * total.cost_nano_usd == 7 * cost(report)
     again = simple(provider).run(ITEMS, lane="batch", store=store)
     assert (again.failures, len(provider.lines), again.costs) == ([], 7, [])
+
+
+def test_a_request_that_the_provider_cannot_write_costs_this_call_and_not_the_run(store):
+    provider = BatchedProvider()
+    body = provider.body
+
+    async def odd(request: Any) -> Any:
+        if "text 2" in str(request.messages):
+            raise ZeroDivisionError("a bug")
+        if "text 3" in str(request.messages):
+            raise CallError("bad_request", "cannot be written", sent=False)
+        return await body(request)
+
+    provider.body = odd  # type: ignore[method-assign]
+    report = simple(provider).run(ITEMS, lane="batch", store=store)
+    told = {failure.item_id: failure.error_class for failure in report.failures}
+    assert told == {"2": "user_function", "3": "bad_request"}
+
+
+def test_what_somebody_has_broken_in_the_store_is_asked_again_or_left_alone(store):
+    provider = BatchedProvider()
+    provider.ends = False
+    simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
+    first, second, third, *_ = [line.custom_id for line in provider.lines]
+    with open_documents(store) as documents:
+        documents.add("batches", {"odd": "[]", "old": '{"label": 1}'})
+        documents.add("replies", {first: "no JSON", second: "[1]", "unknown": "{}"})
+        documents.remove("pending", [third])
+        documents.add("pending", {third: '{"number": 1}', "odd": "null"})
+    provider.end_all()
+    report = simple(provider).run(ITEMS, lane="batch", store=store)
+    assert report.failures == []
+    assert [row.results["label"].data["label"] for row in report.items] == [item["content"] for item in ITEMS]
+
+
+def test_a_vendor_that_raises_what_it_should_not_ends_the_run_with_words(store):
+    provider = BatchedProvider()
+
+    def breaks() -> None:
+        raise ZeroDivisionError("a bug")
+
+    provider.on_create = (breaks, lambda: None)
+    with pytest.raises(LLMDagError, match="a batch API raised ZeroDivisionError: a bug"):
+        simple(provider).run(ITEMS, lane="batch", store=store)
+
+
+def test_who_starts_rounds_elsewhere_hands_in_what_the_one_before_has_left(store):
+    provider = BatchedProvider()
+
+    def fails() -> None:
+        raise CallError("overloaded", "not now", http_status=529)
+
+    provider.on_create = (fails, lambda: None)
+    with pytest.raises(LLMDagError, match="not now"):
+        simple(provider).run(ITEMS, lane="batch", store=store, wait=False)
+    provider.on_create = (lambda: None, lambda: None)
+    rounds = Rounds(store, name="simple", providers={"batched": provider})
+    rounds.start()
+    assert provider.sent == []
+    rounds.start(hand_in=True)
+    assert len(provider.lines) == 5

@@ -72,9 +72,13 @@ class OpenBatch:
     ended: bool = False
 
     @classmethod
-    def read(cls, text: str) -> OpenBatch:
-        """A batch from the text that `text` made of it."""
-        return cls(**json.loads(text))
+    def read(cls, text: str) -> OpenBatch | None:
+        """A batch from the text that `text` made of it; None if somebody else has made it."""
+        try:
+            known = cls(**json.loads(text))
+            return known if known.model.provider else None
+        except (ValueError, TypeError):
+            return None
 
     @property
     def text(self) -> str:
@@ -121,7 +125,8 @@ class Desk:
 
     def batches(self) -> list[OpenBatch]:
         """All batches that the store knows of, the oldest first."""
-        return sorted((OpenBatch.read(text) for _, text in self._documents.all("batches")), key=_age)
+        known = (OpenBatch.read(text) for _, text in self._documents.all("batches"))
+        return sorted((batch for batch in known if batch is not None), key=_age)
 
     def open_batches(self, run_id: str | None = None) -> list[OpenBatch]:
         """Those of a run (or of all) that have not ended."""
@@ -195,7 +200,7 @@ class Desk:
         mine = []
         for key, text in self._documents.all("pending"):
             entry = PendingCall.read(text)
-            if entry.run_id == run_id and key not in taken:
+            if entry is not None and entry.run_id == run_id and key not in taken:
                 mine.append(key)
                 reply = None if entry.is_read else self._documents.get("replies", key)
                 if reply is not None:
@@ -228,7 +233,7 @@ class Desk:
         loads: dict[str, _Load] = {}
         for key, text in self._documents.all("pending"):
             entry = PendingCall.read(text)
-            if key in taken or (run_id is not None and entry.run_id != run_id):
+            if entry is None or key in taken or (run_id is not None and entry.run_id != run_id):
                 continue
             limits = self._api(entry.model).limits
             load = loads.setdefault(entry.client_text, _Load(entry.client))
@@ -260,7 +265,7 @@ class Desk:
             if error.http_status is not None or not error.sent:
                 self._documents.remove("batches", [batch.label])
             raise  # else it may have arrived: the vendor's list will tell, before another one is sent
-        return self._change(batch, id=state.id, status=state.status)
+        return self._change(batch, id=state.id or None, status=state.status)
 
     async def _find_lost(self) -> None:
         """Finds out what became of batches of which the vendor's id did not come back."""

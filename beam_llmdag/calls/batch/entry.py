@@ -41,9 +41,13 @@ class PendingCall:
     is_read: bool = False
 
     @classmethod
-    def read(cls, text: str) -> PendingCall:
-        """A call from the text that `text` made of it."""
-        return cls(**json.loads(text))
+    def read(cls, text: str) -> PendingCall | None:
+        """A call from the text that `text` made of it; None if somebody else has made it."""
+        try:
+            known = cls(**json.loads(text))
+            return known if isinstance(known.body, str) and known.model.provider else None
+        except (ValueError, TypeError):
+            return None
 
     @property
     def text(self) -> str:

@@ -28,6 +28,7 @@ from beam_llmdag.providers.batch.base import Batches, reply_of
 from beam_llmdag.providers.http.reply import description
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.telling import told
+from beam_llmdag.text import clean_text
 from beam_llmdag.usage import Usage
 
 __all__ = ["BatchLane", "BatchRetries", "Waiting", "batches_of"]
@@ -143,7 +144,7 @@ class _BatchPermit:
         if entry is None:
             refused = await self._enter()
             if refused is not None:
-                return refused
+                return Outcome(unsent(self._request.model.spec, refused), error=refused)
         elif entry.run_id != lane.run_id:  # whoever waits for it sees to it that it is sent
             await question.store.ask_later(self._id, replace(entry, run_id=lane.run_id, reserved=0).text)
         raise Waiting
@@ -172,20 +173,20 @@ class _BatchPermit:
                 lane.budget.settle(0, 0 if cost is None else cost - entry.reserved, self._spender)
         return replace(outcome, batched=True, is_known=is_known)
 
-    async def _enter(self) -> Outcome | None:
-        """Enters the request for the next batch; returns what stands for it if there is no money."""
+    async def _enter(self) -> CallError | None:
+        """Enters the request for the next batch; returns why not, if it cannot be written or there is no money."""
         question, lane, request = self._question, self._question.lane, self._request
         reserved = 0
-        batches = batches_of(self._target.provider)
-        if batches is None:
-            raise TypeError("a provider had a batch API and has none now")
-        body = json.dumps(await batches.body(request), ensure_ascii=False)
+        try:
+            body = await self._body()
+        except CallError as error:
+            return redacted(error, key_of(self._target.provider), lane.retry)
         if lane.budget is not None:
             most = request.model.max_tokens or getattr(self._target.provider, "default_max_tokens", None)
             estimate = partial(lane.estimates.nano_usd, request, most, batched=True)
             taken = await lane.budget.reserve(estimate, self._spender)
             if isinstance(taken, CallError):
-                return Outcome(unsent(request.model.spec, taken), error=taken)
+                return taken
             reserved = taken
             lane.budget.settle(reserved, reserved, self._spender)
         payer = question.asked.payer
@@ -204,6 +205,21 @@ class _BatchPermit:
         await question.store.ask_later(self._id, entry.text)
         return None
 
+    async def _body(self) -> str:
+        """The JSON body of the request.
+
+        Raises:
+            CallError: it cannot be written.
+        """
+        try:
+            batches = batches_of(self._target.provider)
+            assert batches is not None
+            return clean_text(json.dumps(await batches.body(self._request), ensure_ascii=False))
+        except CallError:
+            raise
+        except Exception as error:  # a fault in a provider costs this call, not the run
+            raise fault(f"writing the request for a batch raised {told(error)}", error) from error
+
     def _said(self, text: str) -> Answer | CallError:
         """What the batch said, or why it said nothing."""
         provider, lane = self._target.provider, self._question.lane
@@ -218,6 +234,8 @@ class _BatchPermit:
             return batches.read(reply)
         except CallError as error:
             raised = error
+        except ValueError as error:
+            raised = CallError("connection", f"what its batch said is in the store, and cannot be read: {told(error)}")
         except Exception as error:  # noqa: BLE001 - a fault in a provider costs this call, not the run
             raised = fault(f"reading the answer of a batch raised {told(error)}", error)
         return redacted(raised, key_of(provider), lane.retry)

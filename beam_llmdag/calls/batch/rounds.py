@@ -24,6 +24,7 @@ from beam_llmdag.clock import Clock, SystemClock
 from beam_llmdag.errors import MEANING, CallError, LLMDagError
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import PriceTable
+from beam_llmdag.telling import told
 
 __all__ = ["Rounds"]
 
@@ -88,9 +89,18 @@ class Rounds:
             f"({', '.join(shown)}{more}), {seconds // 60}:{seconds % 60:02} so far{problem}"
         )
 
-    def start(self) -> None:
-        """Brings home what has ended since the last process was here."""
-        self._done(self._started)
+    def start(self, *, hand_in: bool = False) -> None:
+        """Brings home what has ended since the last process was here.
+
+        Args:
+            hand_in: whether to hand in first what an earlier round has left waiting, for who starts rounds elsewhere
+                and does not see their end.
+        """
+
+        async def steps(desk: Desk, documents: Documents) -> None:
+            await self._started(desk, documents, hand_in=hand_in)
+
+        self._done(steps)
 
     def next(self, *, wait: bool = True) -> Literal["again", "done", "waiting"]:
         """Hands in what the round has left waiting, and waits until something has come of it.
@@ -127,7 +137,9 @@ class Rounds:
         finally:
             self._work = None
 
-    async def _started(self, desk: Desk, _: Documents) -> None:
+    async def _started(self, desk: Desk, documents: Documents, *, hand_in: bool) -> None:
+        if hand_in and not self._entered(documents) <= desk.handed_in(self.run_id):
+            await self._hand_in(desk, patient=False)
         if desk.open_batches(self.run_id):
             await desk.collect(self.run_id)
 
@@ -163,7 +175,8 @@ class Rounds:
 
     def _entered(self, documents: Documents) -> set[str]:
         """Custom ids of the calls of the run that wait for an answer."""
-        entered = {key for key, text in documents.all("pending") if PendingCall.read(text).run_id == self.run_id}
+        known = ((key, PendingCall.read(text)) for key, text in documents.all("pending"))
+        entered = {key for key, entry in known if entry is not None and entry.run_id == self.run_id}
         return entered - documents.keys("replies")
 
     async def _end(self, desk: Desk, documents: Documents) -> None:
@@ -190,6 +203,10 @@ class Rounds:
             desk = Desk(documents, self._providers, self._clock)
             try:
                 return await steps(desk, documents)
+            except (LLMDagError, CallError):
+                raise
+            except Exception as error:
+                raise LLMDagError(f"a batch API raised {told(error)}") from error
             finally:
                 await desk.aclose()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
@@ -56,7 +57,7 @@ class AnthropicBatches:
 
     async def state(self, batch_id: str) -> BatchState:
         """See `Batches`."""
-        return _state(await self._provider.managed("GET", f"{_PATH}/{batch_id}"))
+        return _state(await self._provider.managed("GET", f"{_PATH}/{quote(batch_id, safe='')}"))
 
     async def recent(self) -> Sequence[BatchState]:
         """See `Batches`."""
@@ -66,7 +67,7 @@ class AnthropicBatches:
     async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]] | None:
         """See `Batches`. The address is made here: `results_url` could lead anywhere, and the key goes with it."""
         try:
-            return _replies(await self._provider.downloaded(f"{_PATH}/{batch_id}/results"))
+            return _replies(await self._provider.downloaded(f"{_PATH}/{quote(batch_id, safe='')}/results"))
         except CallError as error:
             if error.http_status == _NOT_THERE:
                 return None
@@ -74,7 +75,7 @@ class AnthropicBatches:
 
     async def cancel(self, batch_id: str) -> None:
         """See `Batches`."""
-        await self._provider.managed("POST", f"{_PATH}/{batch_id}/cancel")
+        await self._provider.managed("POST", f"{_PATH}/{quote(batch_id, safe='')}/cancel")
 
     def read(self, reply: BatchReply) -> Answer:
         """See `Batches`."""

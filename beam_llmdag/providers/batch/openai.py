@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
@@ -56,7 +57,7 @@ class OpenAIBatches:
 
     async def state(self, batch_id: str) -> BatchState:
         """See `Batches`."""
-        return _state(await self._provider.managed("GET", f"/batches/{batch_id}"))
+        return _state(await self._provider.managed("GET", f"/batches/{quote(batch_id, safe='')}"))
 
     async def recent(self) -> Sequence[BatchState]:
         """See `Batches`."""
@@ -65,16 +66,18 @@ class OpenAIBatches:
 
     async def replies(self, batch_id: str) -> Iterator[tuple[str, BatchReply]] | None:
         """See `Batches`. What failed or expired stands in a second file."""
-        batch = await self._provider.managed("GET", f"/batches/{batch_id}")
+        batch = await self._provider.managed("GET", f"/batches/{quote(batch_id, safe='')}")
         if batch.get("status") not in _ENDED:
             return None
         files = [batch.get("output_file_id"), batch.get("error_file_id")]
-        contents = [await self._provider.downloaded(f"/files/{file}/content") for file in files if file]
+        contents = [
+            await self._provider.downloaded(f"/files/{quote(str(file), safe='')}/content") for file in files if file
+        ]
         return chain.from_iterable(map(_replies, contents))
 
     async def cancel(self, batch_id: str) -> None:
         """See `Batches`."""
-        await self._provider.managed("POST", f"/batches/{batch_id}/cancel")
+        await self._provider.managed("POST", f"/batches/{quote(batch_id, safe='')}/cancel")
 
     def read(self, reply: BatchReply) -> Answer:
         """See `Batches`."""
