@@ -76,7 +76,7 @@ def _submit(arguments: argparse.Namespace) -> Steps:
 
 def _collect(arguments: argparse.Namespace) -> Steps:
     async def steps(desk: Desk, _: Documents) -> None:
-        ended = await desk.collect(arguments.run)
+        ended = await desk.collect(desk.open_batches(arguments.run))
         print(f"{ended} batches have ended, {len(desk.open_batches(arguments.run))} have not")
 
     return steps

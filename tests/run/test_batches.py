@@ -620,3 +620,14 @@ def test_who_starts_rounds_elsewhere_hands_in_what_the_one_before_has_left(store
     assert provider.sent == []
     rounds.start(hand_in=True)
     assert len(provider.lines) == 5
+
+
+def test_another_run_that_asks_what_is_in_a_batch_already_waits_for_that_one(store):
+    provider = BatchedProvider()
+    provider.ends = False
+    simple(provider).run(ITEMS, lane="batch", store=store, wait=False, run_id="given up")
+    waiting = simple(provider).run(ITEMS[:3], lane="batch", store=store, wait=False, run_id="another")
+    assert (waiting.summary.total.pending, len(provider.sent)) == (3, 1)
+    provider.end_all()
+    report = simple(provider).run(ITEMS[:3], lane="batch", store=store, run_id="another")
+    assert (report.failures, len(provider.sent), len(report.costs)) == ([], 1, 3)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -132,9 +132,9 @@ class Desk:
         """Those of a run (or of all) that have not ended."""
         return [batch for batch in self.batches() if not batch.ended and (run_id is None or run_id in batch.runs)]
 
-    def handed_in(self, run_id: str) -> set[str]:
-        """Custom ids of the calls that are in a run's open batches."""
-        return {key for batch in self.open_batches(run_id) for key in batch.keys}
+    def batches_with(self, keys: Set[str]) -> list[OpenBatch]:
+        """Those that have not ended and have calls with these custom ids in them, whichever run handed them in."""
+        return [batch for batch in self.open_batches() if not keys.isdisjoint(batch.keys)]
 
     async def submit(self, run_id: str | None = None) -> list[OpenBatch]:
         """Sends what waits, in as few batches as the vendors allow.
@@ -156,8 +156,11 @@ class Desk:
                 sent.append(await self._send(load))
             return [batch for batch in sent if batch is not None]
 
-    async def collect(self, run_id: str | None = None) -> int:
+    async def collect(self, batches: Sequence[OpenBatch]) -> int:
         """Brings home what has ended.
+
+        Args:
+            batches: those that are looked at.
 
         Returns:
             How many batches have ended since the last time.
@@ -169,7 +172,10 @@ class Desk:
         ended = 0
         async with self._lease.held():
             await self._find_lost()
-            for batch in self.open_batches(run_id):
+            labels = {batch.label for batch in batches}
+            for batch in self.open_batches():
+                if batch.label not in labels or batch.id is None:
+                    continue
                 try:
                     ended += await self._fetch(batch)
                 except CallError as error:
@@ -273,7 +279,10 @@ class Desk:
         for batch in known:
             if batch.id is not None or batch.ended:
                 continue
-            api = self._api(batch.model)
+            try:
+                api = self._api(batch.model)
+            except LLMDagError:  # a provider of another dag, who will look for it
+                continue
             theirs = await api.recent()
             ids = {other.id for other in known}.union(batch.strangers)
             state = next((state for state in theirs if state.id not in ids and _may_be(batch, state, api)), None)

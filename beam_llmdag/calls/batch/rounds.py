@@ -138,10 +138,11 @@ class Rounds:
             self._work = None
 
     async def _started(self, desk: Desk, documents: Documents, *, hand_in: bool) -> None:
-        if hand_in and not self._entered(documents) <= desk.handed_in(self.run_id):
+        entered = self._entered(documents)
+        if hand_in and entered:
             await self._hand_in(desk, patient=False)
-        if desk.open_batches(self.run_id):
-            await desk.collect(self.run_id)
+        if entered and (batches := desk.batches_with(entered)):
+            await desk.collect(batches)
 
     async def _next(self, desk: Desk, documents: Documents, *, wait: bool) -> Literal["again", "done", "waiting"]:
         pause = _FIRST_POLL_SECONDS
@@ -151,13 +152,14 @@ class Rounds:
             return "done"
         self._waiting = len(entered)
         while True:
-            if not entered <= desk.handed_in(self.run_id):
+            self._open = desk.batches_with(entered)
+            if not entered.issubset(key for batch in self._open for key in batch.keys):
                 await self._hand_in(desk, patient=wait)
-            self._open = desk.open_batches(self.run_id)
-            await desk.collect(self.run_id)
+                self._open = desk.batches_with(entered)
+            await desk.collect(self._open)
             if not entered.isdisjoint(documents.keys("replies")):
                 return "again"
-            self._open = desk.open_batches(self.run_id)
+            self._open = desk.batches_with(entered)
             if not wait:
                 return "waiting"
             await self._clock.sleep(pause)
