@@ -70,7 +70,12 @@ def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOption
     read = pipeline | "Read" >> reader(settings)
     place = output_place(settings, run_id)
     results = read.items | "Analyse" >> LLMDag(
-        dag, store=models.store, run_id=run_id, keep_prompts=settings.keep_prompts, lane=settings.lane
+        dag,
+        plan=settings.plan,
+        store=models.store,
+        run_id=run_id,
+        keep_prompts=settings.keep_prompts,
+        lane=settings.lane,
     )
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     place.write(dag, results, read.failures, summary)

@@ -32,6 +32,7 @@ _PATTERNS = {
     "filter_model": _MODEL,
     "fallback_model": _MODEL,
     "store": r"(postgres|postgresql|redis|rediss)://.+",  # the workers share no disk
+    "plan": "auto|staged|pipelined",
     "lane": "direct|batch",
     "no_wait": "true|false",
     "keep_prompts": "true|false",

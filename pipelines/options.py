@@ -8,13 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import get_args
+from typing import Literal, get_args
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from beam_llmdag.beam.io.bigquery.client import Rerun
 from beam_llmdag.beam.io.bigquery.read import ReadMethod
 from beam_llmdag.beam.io.bigquery.rows import WriteMethod
+from beam_llmdag.graph.plan import PlanKind
 from beam_llmdag.model import LaneName
 from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
 from pipelines.runner_options import with_runner_defaults
@@ -42,6 +43,7 @@ class Settings:
         key_secrets: vendor -> the secret in Google's Secret Manager that holds its key.
         store: place of the answer store; None for the default, see `LLMDag`.
         run_id: name of the run; None for a new one.
+        plan: see `LLMDag`.
         lane: how requests travel: `"batch"`, for half the price, in rounds; None as the models say.
         no_wait: with batches: only one round, which hands in what waits.
         keep_prompts: whether failures say what was asked.
@@ -65,6 +67,7 @@ class Settings:
     key_secrets: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     run_id: str | None = None
+    plan: PlanKind | Literal["auto"] = "auto"
     lane: LaneName | None = None
     no_wait: bool = False
     keep_prompts: bool = False
@@ -109,6 +112,12 @@ def options_parser(description: str) -> argparse.ArgumentParser:
         help="keep paid answers there, and use them again: a file that all workers reach, or postgresql://… or redis://…",
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
+    parser.add_argument(
+        "--plan",
+        choices=("auto", *get_args(PlanKind)),
+        default="auto",
+        help="how the graph becomes steps of a pipeline; default: %(default)s",
+    )
     parser.add_argument(
         "--lane",
         choices=get_args(LaneName),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
@@ -26,6 +27,7 @@ from beam_llmdag.beam.windows.rewindowed import SameRewindowed, changed
 from beam_llmdag.beam.workers import worker_processes
 from beam_llmdag.calls.batch.lane import BatchRetries
 from beam_llmdag.calls.retry import RetryPolicy
+from beam_llmdag.calls.store.place import is_on_a_server
 from beam_llmdag.clock import Clock
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
@@ -45,6 +47,8 @@ from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.run.options import CallSettings, call_options, check_settings, may_wait
 
 __all__ = ["LLMDag", "Results"]
+
+_log = logging.getLogger(__name__)
 
 coders.register()
 
@@ -86,7 +90,8 @@ class LLMDag(beam.PTransform[Any, Any]):
     Args:
         dag: the graph.
         plan: `"staged"`: a ParDo per dimension; `"pipelined"`: items walk on their own between barriers. `"auto"`:
-            pipelined for local runs and unbounded input, else staged. Both give the same results.
+            pipelined for local runs, for unbounded input, and where the workers share an answer store on a server,
+            which makes answers durable; else staged. Both give the same results.
         strict: fail the pipeline on the first failure instead of delivering everything else.
         store: place of the answer store, a path or `sqlite:path`; False for none, True for the default place. By
             default on for local runners (`.llmdag/answers.sqlite`, or what `LLMDAG_STORE` says) and off for others.
@@ -166,9 +171,17 @@ class LLMDag(beam.PTransform[Any, Any]):
         local = _is_local(elements.pipeline.runner)
         workers = self._workers or worker_processes(elements.pipeline.options)
         options = call_options(self._settings, local=local, workers=workers)
+        shares = options.store is not None and is_on_a_server(options.store)
         kind = self._plan
         if kind == "auto":
-            kind = "pipelined" if local or not elements.is_bounded else "staged"
+            kind = "pipelined" if local or shares or not elements.is_bounded else "staged"
+        if not (local or shares):
+            _log.warning(
+                "LLMDag(%r): the workers of %s share no answer store: what one had paid for when it died, or when a "
+                "later step failed, is paid again; name one on a server: store='postgresql://…' or 'redis://…'",
+                self._graph.name,
+                type(elements.pipeline.runner).__name__,
+            )
         if may_wait(self._graph, options.lane) and not elements.is_bounded:
             raise GraphError(
                 f"LLMDag({self._graph.name!r}): lane='batch' is for bounded input: a stream delivers each row once; "

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.flink_runner import FlinkRunner
 from pydantic import BaseModel
 
-from beam_llmdag import CallError, Dag, Item
+from beam_llmdag import CallError, Dag, Item, LLMDag
 from beam_llmdag.model import Request
 from beam_llmdag.testing import ScriptedProvider
 
@@ -332,3 +335,30 @@ def test_every_attempt_is_a_line_of_the_bill_whatever_came_of_it(run: Any) -> No
         ("verdict", "1", 2, None),
     ]
     assert outcome.costs[0].attempt.usage is not None
+
+
+@pytest.mark.parametrize(
+    ("store", "plan", "warns"),
+    [("redis://host:6379/0", "pipelined", False), ("postgresql://host/x", "pipelined", False), (False, "staged", True)],
+)
+def test_on_other_machines_the_plan_is_staged_unless_they_share_a_store(
+    store: Any, plan: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    dag, _ = scripted()
+
+    @dag.dimension
+    def first(item: Item) -> str:
+        return str(item.content)
+
+    @dag.dimension
+    def second(item: Item, first: str) -> str:
+        return first
+
+    labels = {}
+    for made in ("auto", "staged", "pipelined"):
+        pipeline = beam.Pipeline(runner=FlinkRunner())
+        pipeline | beam.Create(texts("a")) | LLMDag(dag, plan=made, store=store)  # type: ignore[arg-type]
+        labels[made] = sorted(pipeline.applied_labels)
+    assert labels["auto"] == labels[plan]
+    assert labels["staged"] != labels["pipelined"]
+    assert ("share no answer store" in caplog.text) == warns
