@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import Any, Literal
@@ -10,7 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from beam_llmdag import Dag, Model, Price
-from beam_llmdag.cli import main
+from beam_llmdag.calls.batch.desk import Desk
+from beam_llmdag.calls.store.documents import open_documents
+from beam_llmdag.clock import SystemClock
 from beam_llmdag.testing import BatchBehaviour, Reply, Simulator
 
 VENDORS = ("anthropic", "openai-responses", "openai-chat", "google")
@@ -153,10 +156,19 @@ def test_what_waits_is_found_by_the_same_call_later(vendor, store):
     assert rounds[0] == 16
 
 
+async def cancelled(store: str) -> None:
+    """Cancels all batches of a store."""
+    with open_documents(store) as documents:
+        desk = Desk(documents, {}, SystemClock())
+        for batch in desk.open_batches():
+            await desk.cancel(batch.label)
+        await desk.aclose()
+
+
 def test_a_cancelled_batch_is_asked_again(vendor, store):
     with Simulator(says, batches=BatchBehaviour(delay_seconds=3600)) as simulator:
         dag_for(vendor, simulator).run(ITEMS, lane="batch", store=store, wait=False)
-        assert main(["batches", "cancel", "all", store]) == 0
+        asyncio.run(cancelled(store))
         simulator.end_batches()
         dag_for(vendor, simulator).run(ITEMS, lane="batch", store=store, wait=False)
         assert [len(batch.lines) for batch in simulator.batches] == [8, 8]
