@@ -94,7 +94,7 @@ def test_ids_on_the_wire_fit_the_vendor_and_ids_in_rows_are_the_users(vendor, st
 
 def test_expired_and_failed_requests_are_asked_again_and_the_others_are_not(vendor, store):
     with Simulator(says, batches=BatchBehaviour(expired=0.3, failed=0.2), seed=3) as simulator:
-        report = dag_for(vendor, simulator, attempts=9).run(ITEMS, lane="batch", store=store)
+        report = dag_for(vendor, simulator, attempts=20).run(ITEMS, lane="batch", store=store)
         asked = [request.prompt for request in simulator.requests]
         sent = sum(len(batch.lines) for batch in simulator.batches)
     assert report.failures == []

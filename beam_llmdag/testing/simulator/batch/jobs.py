@@ -151,8 +151,9 @@ class Jobs:
     def _fate(self, job: Job, line: Line) -> tuple[Outcome, LineAnswer | None]:
         if job.cancelled:
             return "cancelled", None
-        self._times[line.custom_id] += 1
-        chance = random.Random(f"{self._seed}/{line.custom_id}/{self._times[line.custom_id]}").random()
+        asked = json.dumps([line.path, line.body], sort_keys=True)  # not its id: the same requests meet the same fate
+        self._times[asked] += 1
+        chance = random.Random(f"{self._seed}/{asked}/{self._times[asked]}").random()
         if chance < self.behaviour.expired:
             return "expired", None
         if chance < self.behaviour.expired + self.behaviour.failed:
