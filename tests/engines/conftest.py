@@ -14,7 +14,12 @@ from engines.workload import Workload
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Example pipeline -> its results on the DirectRunner."""
-    return {name: run_example(name, DirectRunner(), tmp_path_factory.mktemp(name)) for name in EXAMPLES}
+    results = {}
+    for name in EXAMPLES:
+        folder = tmp_path_factory.mktemp(name)
+        store = str(folder / "answers.sqlite")  # its own: one that another run has filled would leave nothing to ask
+        results[name] = run_example(name, DirectRunner(), folder, options=["--store", store])
+    return results
 
 
 @pytest.fixture(scope="session")
