@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from beam_llmdag.calls.options import CallOptions, lane_may_wait
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.run.batched import BatchedRun
 from beam_llmdag.run.diff import Diff, diff
 from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
-from beam_llmdag.run.options import RunOptions, call_options, may_wait
+from beam_llmdag.run.options import RunOptions, call_options
 from beam_llmdag.run.redrive import redrive_options, written_as
 from beam_llmdag.run.report import Report
 from beam_llmdag.run.sampled_run import estimated
@@ -129,8 +130,7 @@ class Dag(Graph):
         """
         told = redrive_options(self, Path(folder), options)
         calls = replace(call_options(told, local=True), goes_on=True)
-        kind = BatchedRun if may_wait(self, told.get("lane")) else LocalRun
-        run = kind(self, told, calls=calls)
+        run = self._run_of(told, calls)
         try:
             run.run(items, progress=progress)
         finally:
@@ -178,11 +178,12 @@ class Dag(Graph):
         """
         return diff(self, items, options)
 
-    def _run_of(self, options: RunOptions) -> LocalRun | BatchedRun:
-        return BatchedRun(self, options) if may_wait(self, options.get("lane")) else LocalRun(self, options)
+    def _run_of(self, options: RunOptions, calls: CallOptions | None = None) -> LocalRun | BatchedRun:
+        kind = BatchedRun if lane_may_wait(options.get("lane"), self.models) else LocalRun
+        return kind(self, options, calls=calls)
 
     def _stream_of(self, options: RunOptions) -> LocalRun:
-        if may_wait(self, options.get("lane")):
+        if lane_may_wait(options.get("lane"), self.models):
             raise GraphError("a stream delivers each row once and cannot wait for batches: use run, or lane='direct'")
         return LocalRun(self, options)
 

@@ -112,19 +112,7 @@ def options_parser(description: str) -> argparse.ArgumentParser:
         help="keep paid answers there, and use them again: a file that all workers reach, or postgresql://… or redis://…",
     )
     parser.add_argument("--run-id", help="name of the run; to start a run again, give it the name it had")
-    parser.add_argument(
-        "--plan",
-        choices=("auto", *get_args(PlanKind)),
-        default="auto",
-        help="how the graph becomes steps of a pipeline; default: %(default)s",
-    )
-    parser.add_argument(
-        "--lane",
-        choices=get_args(LaneName),
-        help="batch: requests go in the vendors' batch APIs, for half the price, and the run in rounds until all is "
-        "answered; it may be stopped and started again",
-    )
-    _add_flag(parser, "--no-wait", "with --lane batch: hand in what waits and end with exit code 75")
+    _add_ways(parser)
     _add_flag(parser, "--keep-prompts", "keep what was asked with every attempt, to repair a prompt with")
     _add_flag(parser, "--timings", "say in the costs how long each call took, and waited for its permit")
     _add_bigquery(parser.add_argument_group("BigQuery (docs/bigquery.md)"))
@@ -138,6 +126,23 @@ def options_parser(description: str) -> argparse.ArgumentParser:
         "default: the environment variables of the workers",
     )
     return parser
+
+
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """What says how the graph is run, and how its requests travel."""
+    parser.add_argument(
+        "--plan",
+        choices=("auto", *get_args(PlanKind)),
+        default="auto",
+        help="how the graph becomes steps of a pipeline; default: %(default)s",
+    )
+    parser.add_argument(
+        "--lane",
+        choices=get_args(LaneName),
+        help="batch: requests go in the vendors' batch APIs, for half the price, and the run in rounds until all is "
+        "answered; it may be stopped and started again",
+    )
+    _add_flag(parser, "--no-wait", "with --lane batch: hand in what waits and end with exit code 75")
 
 
 def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:

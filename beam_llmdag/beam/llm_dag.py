@@ -44,7 +44,7 @@ from beam_llmdag.graph.plan import (
 )
 from beam_llmdag.model import LaneName
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
-from beam_llmdag.run.options import CallSettings, call_options, check_settings, may_wait
+from beam_llmdag.run.options import CallSettings, call_options, check_settings
 
 __all__ = ["LLMDag", "Results"]
 
@@ -182,7 +182,7 @@ class LLMDag(beam.PTransform[Any, Any]):
                 self._graph.name,
                 type(elements.pipeline.runner).__name__,
             )
-        if may_wait(self._graph, options.lane) and not elements.is_bounded:
+        if options.may_wait(self._graph.models) and not elements.is_bounded:
             raise GraphError(
                 f"LLMDag({self._graph.name!r}): lane='batch' is for bounded input: a stream delivers each row once; "
                 "it would stay pending there"

@@ -17,7 +17,7 @@ from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import LaneName
 
-__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings", "may_wait"]
+__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings"]
 
 
 class CallSettings(TypedDict, total=False):
@@ -77,11 +77,6 @@ def check_settings(graph: Graph, settings: CallSettings) -> None:
     _check_lane(graph, settings)
 
 
-def may_wait(graph: Graph, lane: LaneName | None) -> bool:
-    """Whether calls may wait for a batch, when the run's lane is this."""
-    return lane_may_wait(lane, graph.models)
-
-
 def call_options(settings: CallSettings, *, local: bool, workers: int = 1) -> CallOptions:
     """How calls are made, what the user did not say filled in.
 
@@ -134,7 +129,7 @@ def _check_lane(graph: Graph, settings: CallSettings) -> None:
         raise GraphError(f"lane is one of {', '.join(get_args(LaneName))}, not {lane!r}")
     if retries not in get_args(BatchRetries):
         raise GraphError(f"batch_retries is one of {', '.join(get_args(BatchRetries))}, not {retries!r}")
-    if settings.get("store") is False and may_wait(graph, lane):
+    if settings.get("store") is False and lane_may_wait(lane, graph.models):
         raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: leave out store=False")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -61,11 +60,6 @@ def chain(provider: BatchedProvider, **options: Any) -> Dag:
         return f"all {len(items)} halves"
 
     return dag
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    return str(tmp_path / "answers.sqlite")
 
 
 def answers(made: Any) -> Any:

@@ -60,11 +60,6 @@ class Vendor:
         return dag
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    return str(tmp_path / "answers.sqlite")
-
-
 def lines(folder: Path, name: str = "items") -> dict[str, str]:
     """Id -> line of a file."""
     return {json.loads(line)["id"]: line for line in (folder / f"{name}.jsonl").read_text().splitlines()}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pytest
 from pydantic import BaseModel, field_validator
 
 from beam_llmdag import Dag, Item, Model
@@ -13,11 +11,6 @@ from beam_llmdag.run.reread import Reread, reread
 from beam_llmdag.testing import ScriptedProvider
 
 ITEMS = [{"id": str(number), "content": f"text {number}"} for number in range(3)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    return str(tmp_path / "answers.sqlite")
 
 
 def dag_that_takes(allowed: str, provider: ScriptedProvider, **options: Any) -> Dag:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from beam_llmdag.calls.attempt import key_of
-from beam_llmdag.calls.batch.entry import PendingCall
+from beam_llmdag.calls.batch.entry import KeptWithClient, PendingCall
 from beam_llmdag.calls.batch.lane import batches_of
 from beam_llmdag.calls.batch.lease import Lease
 from beam_llmdag.calls.store.answers import AnswerStore
@@ -26,7 +26,7 @@ from beam_llmdag.clock import Clock
 from beam_llmdag.errors import MEANING, CallError, LLMDagError
 from beam_llmdag.model import Model
 from beam_llmdag.providers.base import Provider, ProviderFactory, find_provider
-from beam_llmdag.providers.batch.base import Batches, BatchLine, BatchReply, BatchState, reply_of
+from beam_llmdag.providers.batch.base import NOT_ASKED, Batches, BatchLine, BatchReply, BatchState, reply_of
 from beam_llmdag.providers.http.secret_text import hidden
 from beam_llmdag.providers.prices import PriceTable
 from beam_llmdag.records.result import Attempt
@@ -36,17 +36,15 @@ __all__ = ["Desk", "OpenBatch"]
 _AT_ONCE = 1000  # replies that are entered together
 _CLOCKS_DIFFER_SECONDS = 300.0  # a vendor's clock and ours
 _MOST_MISSES = 50  # looks at a batch that has ended, and has no results; with the pauses between them an hour or so
-_NOT_ASKED = 0
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenBatch:
+class OpenBatch(KeptWithClient):
     """A batch, as the store keeps it.
 
     Attributes:
         label: our name of it.
-        client: see `PendingCall.client`.
         keys: custom ids of its calls; empty when it is closed.
         runs: for whom they were entered.
         id: the vendor's; None if it is not known that the vendor has it.
@@ -59,7 +57,6 @@ class OpenBatch:
     """
 
     label: str
-    client: dict[str, Any]
     keys: Sequence[str]
     runs: Sequence[str]
     id: str | None = None
@@ -70,25 +67,6 @@ class OpenBatch:
     strangers: Sequence[str] = ()
     misses: int = 0
     ended: bool = False
-
-    @classmethod
-    def read(cls, text: str) -> OpenBatch | None:
-        """A batch from the text that `text` made of it; None if somebody else has made it."""
-        try:
-            known = cls(**json.loads(text))
-            return known if known.model.provider else None
-        except (ValueError, TypeError):
-            return None
-
-    @property
-    def text(self) -> str:
-        """All of it as JSON text."""
-        return json.dumps(asdict(self))
-
-    @property
-    def model(self) -> Model:
-        """The model that a client is made for."""
-        return Model(**self.client)
 
 
 @dataclass(slots=True)
@@ -343,7 +321,7 @@ class Desk:
                 texts = {}
         why = problem or f"the batch has ended as {status!r}"
         for key in left:
-            texts[key] = json.dumps(BatchReply(_NOT_ASKED, {"error": {"message": why}}))
+            texts[key] = json.dumps(BatchReply(NOT_ASKED, {"error": {"message": why}}))
         self._documents.add("replies", texts)
         self._change(batch, status=status, ended=True, keys=[], done=len(batch.keys) - len(left))
 

@@ -1,51 +1,34 @@
-"""A call that waits for a batch, as the store keeps it."""
+"""A call that waits for a batch, as the store keeps it; and what it has in common with a batch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from beam_llmdag.calls.store.answers import Asked, Payer
 from beam_llmdag.model import Model
 
-__all__ = ["PendingCall", "client_of", "custom_id"]
+__all__ = ["KeptWithClient", "PendingCall", "client_of", "custom_id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingCall:
-    """What must be known of a call to send it without the dag that asks.
+class KeptWithClient:
+    """What the store keeps as JSON text, and is sent without the dag that asks.
 
     Attributes:
-        number: under which the ledger will have it.
-        run_id, dimension, subject: for whom it was entered.
-        key, parts: under which its answer is to be kept, see `AnswerKey`.
-        client: the arguments of the `Model` that a client is made for: no parameters of the request.
-        body: its JSON body as text.
-        reserved: nano-dollars that were set aside for it.
-        entered_at: seconds since 1970-01-01 UTC.
-        is_read: whether the ledger has what came of it.
+        client: the arguments of the `Model` that a client is made for: no parameters of a request.
     """
 
-    number: int
-    run_id: str
-    dimension: str
-    subject: str
-    key: str
-    parts: str
     client: dict[str, Any]
-    body: str
-    reserved: int
-    entered_at: float
-    is_read: bool = False
 
     @classmethod
-    def read(cls, text: str) -> PendingCall | None:
-        """A call from the text that `text` made of it; None if somebody else has made it."""
+    def read(cls, text: str) -> Self | None:
+        """One from the text that `text` made of it; None if somebody else has made it."""
         try:
             known = cls(**json.loads(text))
-            return known if isinstance(known.body, str) and known.model.provider else None
+            return known if known.model.provider else None
         except (ValueError, TypeError):
             return None
 
@@ -58,6 +41,32 @@ class PendingCall:
     def model(self) -> Model:
         """The model that a client is made for."""
         return Model(**self.client)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCall(KeptWithClient):
+    """What must be known of a call to send it without the dag that asks.
+
+    Attributes:
+        number: under which the ledger will have it.
+        run_id, dimension, subject: for whom it was entered.
+        key, parts: under which its answer is to be kept, see `AnswerKey`.
+        body: its JSON body as text.
+        reserved: nano-dollars that were set aside for it.
+        entered_at: seconds since 1970-01-01 UTC.
+        is_read: whether the ledger has what came of it.
+    """
+
+    number: int
+    run_id: str
+    dimension: str
+    subject: str
+    key: str
+    parts: str
+    body: str
+    reserved: int
+    entered_at: float
+    is_read: bool = False
 
     @property
     def asked(self) -> Asked:
@@ -72,7 +81,7 @@ class PendingCall:
 
 
 def client_of(model: Model) -> dict[str, Any]:
-    """See `PendingCall.client`."""
+    """See `KeptWithClient`."""
     return {
         "spec": model.spec,
         "base_url": model.base_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Literal
@@ -24,7 +24,7 @@ from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
 from beam_llmdag.outputs.output import Output
 from beam_llmdag.providers.base import Provider
-from beam_llmdag.providers.batch.base import Batches, reply_of
+from beam_llmdag.providers.batch.base import NOT_ASKED, Batches, reply_of
 from beam_llmdag.providers.http.reply import description
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.telling import told
@@ -41,6 +41,7 @@ class Waiting(Exception):  # noqa: N818 - no error, a way out
     """A call waits for a batch."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLane:
     """What the calls of one run in one process that go in batches have in common. Belongs to one event loop.
 
@@ -55,26 +56,14 @@ class BatchLane:
         retries: see `BatchRetries`.
     """
 
-    def __init__(
-        self,
-        *,
-        outcomes: Outcomes,
-        estimates: Estimates,
-        budget: Budget | None,
-        retry: RetryPolicy,
-        clock: Clock,
-        run_id: str,
-        direct: Lane,
-        retries: BatchRetries,
-    ) -> None:
-        self.outcomes = outcomes
-        self.estimates = estimates
-        self.budget = budget
-        self.retry = retry
-        self.clock = clock
-        self.run_id = run_id
-        self.direct = direct
-        self.retries = retries
+    outcomes: Outcomes
+    estimates: Estimates
+    budget: Budget | None
+    retry: RetryPolicy
+    clock: Clock
+    run_id: str
+    direct: Lane
+    retries: BatchRetries
 
     def of(self, line: Line, numbers: frozenset[int]) -> Lane:
         """The lane of one question to one model.
@@ -225,7 +214,7 @@ class _BatchPermit:
         provider, lane = self._target.provider, self._question.lane
         try:
             reply = reply_of(text)
-            if reply.status == 0:
+            if reply.status == NOT_ASKED:
                 why = f" ({description(reply.body)})" if reply.body else ""
                 raise CallError("timeout", f"its batch ended before it was asked{why}", usage=Usage())
             batches = batches_of(provider)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import psycopg
-
 from beam_llmdag.calls.store.contents import StoredCall, WaitingCall
-from beam_llmdag.calls.store.postgres import GET_LAYOUT, MAKE, check_layout, escaped, unescaped
+from beam_llmdag.calls.store.postgres import escaped, unescaped
+from beam_llmdag.calls.store.postgres_connection import PostgresConnection
 from beam_llmdag.calls.store.rows import COLUMNS
-from beam_llmdag.calls.store.server import address_of
-from beam_llmdag.errors import StoreError
-from beam_llmdag.telling import told
 
 __all__ = ["PostgresContents"]
 
@@ -29,7 +24,7 @@ _ADD = (
 )
 
 
-class PostgresContents:
+class PostgresContents(PostgresConnection):
     """`Contents` of a database.
 
     Args:
@@ -38,17 +33,6 @@ class PostgresContents:
     Raises:
         StoreError: it cannot be reached, or holds another layout.
     """
-
-    def __init__(self, url: str) -> None:
-        known, self._place = address_of(url)
-        with self._errors():
-            self._connection = psycopg.connect(known, autocommit=True, connect_timeout=10)
-            self._connection.execute(MAKE.encode())
-            check_layout(self._connection.execute(GET_LAYOUT).fetchone(), self._place)
-
-    def close(self) -> None:
-        """See `Contents`."""
-        self._connection.close()
 
     def calls(self) -> Iterator[StoredCall]:
         """See `Contents`."""
@@ -102,10 +86,3 @@ class PostgresContents:
         """See `Contents`."""
         with self._errors():
             self._connection.execute("DELETE FROM llmdag_calls WHERE number = ANY(%s)", (list(numbers),))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.Error, OSError) as error:
-            raise StoreError(f"answer store {self._place}: {told(error)}") from None

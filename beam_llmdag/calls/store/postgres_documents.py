@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-
-import psycopg
 
 from beam_llmdag.calls.store.documents import AT_ONCE, DocumentKind
-from beam_llmdag.calls.store.postgres import GET_LAYOUT, MAKE, check_layout
-from beam_llmdag.calls.store.server import address_of
-from beam_llmdag.errors import StoreError
-from beam_llmdag.telling import told
+from beam_llmdag.calls.store.postgres_connection import PostgresConnection
 
 __all__ = ["PostgresDocuments"]
 
@@ -19,7 +13,7 @@ _ALL = f"SELECT key, text FROM llmdag_documents WHERE kind = %s AND key > %s ORD
 _ADD = "INSERT INTO llmdag_documents (kind, key, text) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
 
-class PostgresDocuments:
+class PostgresDocuments(PostgresConnection):
     """`Documents` of a database.
 
     Args:
@@ -28,17 +22,6 @@ class PostgresDocuments:
     Raises:
         StoreError: it cannot be reached, or holds another layout.
     """
-
-    def __init__(self, url: str) -> None:
-        known, self._place = address_of(url)
-        with self._errors():
-            self._connection = psycopg.connect(known, autocommit=True, connect_timeout=10)
-            self._connection.execute(MAKE.encode())
-            check_layout(self._connection.execute(GET_LAYOUT).fetchone(), self._place)
-
-    def close(self) -> None:
-        """See `Documents`."""
-        self._connection.close()
 
     def all(self, kind: DocumentKind) -> Iterator[tuple[str, str]]:
         """See `Documents`."""
@@ -83,10 +66,3 @@ class PostgresDocuments:
         with self._errors():
             statement = "DELETE FROM llmdag_documents WHERE kind = %s AND key = ANY(%s)"
             self._connection.execute(statement, (kind, list(keys)))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.Error, OSError) as error:
-            raise StoreError(f"answer store {self._place}: {told(error)}") from None

@@ -88,9 +88,8 @@ class RedisStore(ServerStore):
     columns of the ledger); `llmdag:owners`, a hash of keys whose answers another dimension has taken over;
     `llmdag:in_flight`, a hash of calls by number; `llmdag:budgets`, what was drawn of them by run;
     `llmdag:documents:<kind>`, a hash for each kind of `Documents`; `llmdag:claim:<key>`, who asks that at present.
-    Nothing but claims expires. The server must not evict keys
-    (`maxmemory-policy noeviction`), and what it loses in a crash is paid for again: with `appendonly yes` that is about
-    a second's calls, see Redis' persistence documentation.
+    Nothing but claims expires. The server must not evict keys (`maxmemory-policy noeviction`), and what it loses in a
+    crash is paid for again: with `appendonly yes` that is about a second's calls, see Redis' persistence documentation.
 
     Args:
         url: `redis://:$PASSWORD@host:6379/0`, `rediss://…` for TLS.

@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-
-from redis import Redis
-from redis.exceptions import RedisError
 
 from beam_llmdag.calls.store.contents import StoredCall, WaitingCall
 from beam_llmdag.calls.store.redis import (
     CALLS,
     IN_FLIGHT,
-    LAYOUT,
-    LAYOUT_KEY,
     OWNERS,
     RedisCall,
     call_text,
     calls_of,
-    check_layout,
 )
+from beam_llmdag.calls.store.redis_connection import RedisConnection
 from beam_llmdag.calls.store.rows import COLUMNS
-from beam_llmdag.calls.store.server import address_of
-from beam_llmdag.errors import StoreError
-from beam_llmdag.telling import told
 
 __all__ = ["RedisContents"]
 
@@ -35,7 +26,7 @@ _AT_ONCE = 1000
 _ANSWER = list(COLUMNS).index("answer")
 
 
-class RedisContents:
+class RedisContents(RedisConnection):
     """`Contents` of a database. Clearing up is meant for when nobody writes: a call that ends meanwhile may be lost.
 
     Args:
@@ -44,19 +35,6 @@ class RedisContents:
     Raises:
         StoreError: it cannot be reached, or holds another layout.
     """
-
-    def __init__(self, url: str) -> None:
-        known, self._place = address_of(url)
-        with self._errors():
-            self._client: Any = Redis.from_url(known, decode_responses=True, socket_timeout=60)
-            layout = self._client.get(LAYOUT_KEY)
-            if layout is None:
-                self._client.set(LAYOUT_KEY, LAYOUT, nx=True)
-        check_layout(layout, self._place)
-
-    def close(self) -> None:
-        """See `Contents`."""
-        self._client.close()
 
     def calls(self) -> Iterator[StoredCall]:
         """See `Contents`. Redis has no order: their numbers are sorted in memory, but not the calls."""
@@ -136,13 +114,6 @@ class RedisContents:
             if calls:
                 pipe.rpush(key, *(call_text(*call) for call in calls))
             pipe.execute()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (RedisError, OSError, ValueError) as error:
-            raise StoreError(f"answer store {self._place}: {told(error)}") from None
 
 
 def _answered(call: RedisCall, answer: str | None) -> RedisCall:

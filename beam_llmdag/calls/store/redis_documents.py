@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
-
-from redis import Redis
-from redis.exceptions import RedisError
 
 from beam_llmdag.calls.store.documents import AT_ONCE, DocumentKind
-from beam_llmdag.calls.store.redis import DOCUMENTS, LAYOUT, LAYOUT_KEY, check_layout
-from beam_llmdag.calls.store.server import address_of
-from beam_llmdag.errors import StoreError
-from beam_llmdag.telling import told
+from beam_llmdag.calls.store.redis import DOCUMENTS
+from beam_llmdag.calls.store.redis_connection import RedisConnection
 
 __all__ = ["RedisDocuments"]
 
@@ -25,7 +18,7 @@ return 1
 """
 
 
-class RedisDocuments:
+class RedisDocuments(RedisConnection):
     """`Documents` of a database.
 
     Args:
@@ -34,18 +27,6 @@ class RedisDocuments:
     Raises:
         StoreError: it cannot be reached, or holds another layout.
     """
-
-    def __init__(self, url: str) -> None:
-        known, self._place = address_of(url)
-        with self._errors():
-            self._client: Any = Redis.from_url(known, decode_responses=True, socket_timeout=60)
-            self._client.set(LAYOUT_KEY, LAYOUT, nx=True)
-            layout = self._client.get(LAYOUT_KEY)
-        check_layout(layout, self._place)
-
-    def close(self) -> None:
-        """See `Documents`."""
-        self._client.close()
 
     def all(self, kind: DocumentKind) -> Iterator[tuple[str, str]]:
         """See `Documents`. Redis has no order: the keys are sorted in memory, but not the texts."""
@@ -90,10 +71,3 @@ class RedisDocuments:
         with self._errors():
             if some:
                 self._client.hdel(DOCUMENTS + kind, *some)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (RedisError, OSError, ValueError) as error:
-            raise StoreError(f"answer store {self._place}: {told(error)}") from None

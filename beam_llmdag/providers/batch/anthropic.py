@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
-from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
+from beam_llmdag.providers.batch.base import (
+    NOT_ASKED,
+    BatchLimits,
+    BatchLine,
+    BatchReply,
+    BatchState,
+    lines_in,
+    seconds_of,
+)
 from beam_llmdag.providers.http.request_body import mapping
 from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.text import name_text
@@ -110,4 +118,4 @@ def _replies(content: bytes) -> Iterator[tuple[str, BatchReply]]:
             code = mapping(error.get("error")).get("type")
             yield custom_id, BatchReply(_STATUSES.get(str(code), 500), error, name_text(error.get("request_id")))
         else:
-            yield custom_id, BatchReply(0, None)
+            yield custom_id, BatchReply(NOT_ASKED, None)

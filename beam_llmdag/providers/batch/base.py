@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from beam_llmdag.model import Answer, Request
 
 __all__ = [
+    "NOT_ASKED",
     "BatchLimits",
     "BatchLine",
     "BatchReply",
@@ -21,6 +22,10 @@ __all__ = [
     "reply_of",
     "seconds_of",
 ]
+
+
+NOT_ASKED = 0
+"""In the place of a status: the batch ended before the request was asked."""
 
 
 class BatchLimits(NamedTuple):
@@ -78,7 +83,7 @@ class BatchReply(NamedTuple):
     """What a batch says to one request.
 
     Attributes:
-        status: as of an HTTP response; 0 if the request was never asked: the batch expired or was cancelled.
+        status: as of an HTTP response, or `NOT_ASKED`: the batch expired or was cancelled.
         body: JSON data of the response, or of its error.
         request_id: the vendor's id of the request, where it is not in the body.
     """

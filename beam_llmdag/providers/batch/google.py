@@ -14,7 +14,15 @@ from google.genai.client import AsyncClient
 
 from beam_llmdag.errors import CallError
 from beam_llmdag.model import Answer, Request
-from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
+from beam_llmdag.providers.batch.base import (
+    NOT_ASKED,
+    BatchLimits,
+    BatchLine,
+    BatchReply,
+    BatchState,
+    lines_in,
+    seconds_of,
+)
 from beam_llmdag.providers.http.request_body import mapping
 from beam_llmdag.text import name_text
 
@@ -22,7 +30,7 @@ __all__ = ["GoogleBatches", "WrittenBody", "written_body"]
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 _OK = 200
-_NOT_ASKED = (1, 4)  # cancelled, and expired
+_NEVER_BEGUN = (1, 4)  # cancelled, and expired
 _HTTP_STATUSES = {3: 400, 5: 404, 7: 403, 8: 429, 11: 400, 12: 501, 13: 500, 14: 503, 16: 401}
 """Of the numbers that errors inside of a file have, https://github.com/googleapis/googleapis/…/google/rpc/code.proto."""
 
@@ -147,8 +155,8 @@ def _replies(content: bytes) -> Iterator[tuple[str, BatchReply]]:
         else:
             error = mapping(line.get("error"))
             code = error.get("code")
-            if code in _NOT_ASKED:
-                yield key, BatchReply(0, {"error": error})
+            if code in _NEVER_BEGUN:
+                yield key, BatchReply(NOT_ASKED, {"error": error})
                 continue
             status = code if isinstance(code, int) and code >= 400 else _HTTP_STATUSES.get(code or 0, 500)
             yield key, BatchReply(status, {"error": error})

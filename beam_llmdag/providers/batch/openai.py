@@ -9,7 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from beam_llmdag.model import Answer, Request
-from beam_llmdag.providers.batch.base import BatchLimits, BatchLine, BatchReply, BatchState, lines_in, seconds_of
+from beam_llmdag.providers.batch.base import (
+    NOT_ASKED,
+    BatchLimits,
+    BatchLine,
+    BatchReply,
+    BatchState,
+    lines_in,
+    seconds_of,
+)
 from beam_llmdag.providers.http.request_body import mapping
 from beam_llmdag.providers.http.sdk_provider import SdkProvider
 from beam_llmdag.text import name_text
@@ -113,4 +121,4 @@ def _replies(content: bytes) -> Iterator[tuple[str, BatchReply]]:
         if isinstance(status, int) and status >= 100:
             yield custom_id, BatchReply(status, response.get("body"), name_text(response.get("request_id")))
         else:
-            yield custom_id, BatchReply(0, line.get("error"))
+            yield custom_id, BatchReply(NOT_ASKED, line.get("error"))

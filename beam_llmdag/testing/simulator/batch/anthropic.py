@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from beam_llmdag.testing.simulator.batch.jobs import Job, Jobs, Line, json_lines
 from beam_llmdag.testing.simulator.batch.response import Refused, Response
@@ -27,7 +26,11 @@ def handle(http: HttpRequest, jobs: Jobs) -> Response | None:
     """
     path, _, query = http.path.partition("?")
     if path == _ROOT:
-        return _created(http, jobs) if http.method == "POST" else Response(_page(jobs, query, http))
+        return (
+            _created(http, jobs)
+            if http.method == "POST"
+            else Response(jobs.page(query, "after_id", lambda job: _batch(job, jobs, http)))
+        )
     if not path.startswith(f"{_ROOT}/"):
         return None
     name, _, action = path.removeprefix(f"{_ROOT}/").partition("/")
@@ -57,21 +60,6 @@ def _created(http: HttpRequest, jobs: Jobs) -> Response:
         raise _refused(400, f"requests: custom_id {name} is not unique")
     job = jobs.add([Line(r["custom_id"], "/v1/messages", r["params"]) for r in requests], http.headers)
     return Response(_batch(job, jobs, http), is_creation=True)
-
-
-def _page(jobs: Jobs, query: str, http: HttpRequest) -> dict[str, Any]:
-    asked = parse_qs(query)
-    known = jobs.page()
-    after = asked.get("after_id", [""])[0]
-    start = next((index + 1 for index, job in enumerate(known) if job.id == after), 0)
-    limit = int(asked.get("limit", ["20"])[0])
-    some = known[start : start + limit]
-    return {
-        "data": [_batch(job, jobs, http) for job in some],
-        "has_more": len(known) > start + limit,
-        "first_id": some[0].id if some else None,
-        "last_id": some[-1].id if some else None,
-    }
 
 
 def _batch(job: Job, jobs: Jobs, http: HttpRequest) -> dict[str, Any]:

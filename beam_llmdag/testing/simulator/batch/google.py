@@ -98,7 +98,7 @@ def _output_of(job: Job) -> str:
 def _page(jobs: Jobs, query: str) -> dict[str, Any]:
     asked = parse_qs(query)
     size, start = int(asked.get("pageSize", ["10"])[0]), int(asked.get("pageToken", ["0"])[0])
-    known = jobs.page()
+    known = jobs.newest()
     page: dict[str, Any] = {"operations": [_operation(job, jobs) for job in known[start : start + size]]}
     if len(known) > start + size:
         page["nextPageToken"] = str(start + size)

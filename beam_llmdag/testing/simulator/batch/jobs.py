@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qs
 
 from beam_llmdag.clock import Clock
 from beam_llmdag.testing.simulator.batch.behaviour import BatchBehaviour
@@ -134,9 +135,29 @@ class Jobs:
         """Whether a client that looks now sees the batch run."""
         return job.results is None or (self.behaviour.ends_twice and job.looks == 2)
 
-    def page(self) -> list[Job]:
+    def newest(self) -> list[Job]:
         """All of them, the newest first."""
         return list(self.all.values())[::-1]
+
+    def page(self, query: str, after: str, shown: Callable[[Job], Any]) -> dict[str, Any]:
+        """A page of the list, in the shape that Anthropic and OpenAI have in common.
+
+        Args:
+            query: of the request.
+            after: the parameter in it that says behind which batch the page begins.
+            shown: what is said of a batch.
+        """
+        asked, known = parse_qs(query), self.newest()
+        last = asked.get(after, [""])[0]
+        start = next((index + 1 for index, job in enumerate(known) if job.id == last), 0)
+        end = start + int(asked.get("limit", ["20"])[0])
+        some = known[start:end]
+        return {
+            "data": [shown(job) for job in some],
+            "has_more": len(known) > end,
+            "first_id": some[0].id if some else None,
+            "last_id": some[-1].id if some else None,
+        }
 
     def end_all(self) -> None:
         """Whatever their delay: they end when somebody looks."""

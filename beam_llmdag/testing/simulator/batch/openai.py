@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
-from urllib.parse import parse_qs
 
 from beam_llmdag.testing.simulator.batch.jobs import Job, Jobs, Line, json_lines
 from beam_llmdag.testing.simulator.batch.response import Refused, Response
@@ -36,7 +35,11 @@ def handle(http: HttpRequest, jobs: Jobs, files: dict[str, bytes]) -> Response |
     if path.startswith(f"{_FILES}/"):
         return Response(_file(path.removeprefix(f"{_FILES}/"), jobs, files))
     if path == _BATCHES:
-        return _created(http, jobs, files) if http.method == "POST" else Response(_page(jobs, query))
+        return (
+            _created(http, jobs, files)
+            if http.method == "POST"
+            else Response({"object": "list", **jobs.page(query, "after", lambda job: _batch(job, jobs))})
+        )
     if not path.startswith(f"{_BATCHES}/"):
         return None
     name, _, action = path.removeprefix(f"{_BATCHES}/").partition("/")
@@ -105,22 +108,6 @@ def _problems(records: Sequence[Any], endpoint: str, most: int) -> list[dict[str
     told += [f"url {r.get('url')} is not {endpoint}" for r in records if r.get("url") != endpoint]
     told += [f"the file has more than {most} requests"] if len(records) > most else []
     return [{"code": "invalid_request", "message": message, "line": None, "param": None} for message in told]
-
-
-def _page(jobs: Jobs, query: str) -> dict[str, Any]:
-    asked = parse_qs(query)
-    known = jobs.page()
-    after = asked.get("after", [""])[0]
-    start = next((index + 1 for index, job in enumerate(known) if job.id == after), 0)
-    limit = int(asked.get("limit", ["20"])[0])
-    some = known[start : start + limit]
-    return {
-        "object": "list",
-        "data": [_batch(job, jobs) for job in some],
-        "has_more": len(known) > start + limit,
-        "first_id": some[0].id if some else None,
-        "last_id": some[-1].id if some else None,
-    }
 
 
 def _batch(job: Job, jobs: Jobs) -> dict[str, Any]:
