@@ -56,8 +56,13 @@ class Started:
 
 def said_in(folder: Path) -> dict[str, Any]:
     """The rows of a run's files, but for prices and the vendor's ids."""
-    files = sorted(folder.rglob("*.parquet"))
+    files = sorted(path for path in folder.rglob("*.parquet") if not is_left_by_a_kill(path))
     return {path.relative_to(folder).as_posix(): unpriced(pq.read_table(path).to_pylist()) for path in files}
+
+
+def is_left_by_a_kill(path: Path) -> bool:
+    """Whether it is a file that Beam was still writing; it never counts as a result, and nobody takes it away."""
+    return path.parent.name.startswith("beam-temp-")
 
 
 def is_over(folder: Path) -> bool:
