@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "moment"]
 
 
 class Clock(Protocol):
@@ -38,3 +39,12 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Waits for `seconds` without blocking the event loop."""
         await asyncio.sleep(seconds)
+
+
+def moment(text: str) -> datetime:
+    """A moment written as in ISO 8601; one without a time zone is meant on this machine.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return datetime.fromisoformat(text).astimezone()

@@ -15,7 +15,7 @@ from beam_llmdag.run.batched import BatchedRun
 from beam_llmdag.run.diff import Diff, diff
 from beam_llmdag.run.estimate import Estimate
 from beam_llmdag.run.local import LocalRun, Streamed
-from beam_llmdag.run.options import RunOptions, call_options
+from beam_llmdag.run.options import RunOptions, call_options, lane_of
 from beam_llmdag.run.redrive import redrive_options, written_as
 from beam_llmdag.run.report import Report
 from beam_llmdag.run.sampled_run import estimated
@@ -179,11 +179,11 @@ class Dag(Graph):
         return diff(self, items, options)
 
     def _run_of(self, options: RunOptions, calls: CallOptions | None = None) -> LocalRun | BatchedRun:
-        kind = BatchedRun if lane_may_wait(options.get("lane"), self.models) else LocalRun
+        kind = BatchedRun if lane_may_wait(lane_of(options), self.models) else LocalRun
         return kind(self, options, calls=calls)
 
     def _stream_of(self, options: RunOptions) -> LocalRun:
-        if lane_may_wait(options.get("lane"), self.models):
+        if lane_may_wait(lane_of(options), self.models):
             raise GraphError("a stream delivers each row once and cannot wait for batches: use run, or lane='direct'")
         return LocalRun(self, options)
 

@@ -76,6 +76,7 @@ def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOption
         run_id=run_id,
         keep_prompts=settings.keep_prompts,
         lane=settings.lane,
+        deadline=settings.deadline,
     )
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     place.write(dag, results, read.failures, summary)

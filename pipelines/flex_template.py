@@ -34,6 +34,7 @@ _PATTERNS = {
     "store": r"(postgres|postgresql|redis|rediss)://.+",  # the workers share no disk
     "plan": "auto|staged|pipelined",
     "lane": "direct|batch",
+    "deadline": r"\d{4}-\d\d-\d\dT\d\d:\d\d.*",
     "no_wait": "true|false",
     "keep_prompts": "true|false",
     "timings": "true|false",

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, get_args
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -15,8 +15,10 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from beam_llmdag.beam.io.bigquery.client import Rerun
 from beam_llmdag.beam.io.bigquery.read import ReadMethod
 from beam_llmdag.beam.io.bigquery.rows import WriteMethod
+from beam_llmdag.clock import moment
 from beam_llmdag.graph.plan import PlanKind
 from beam_llmdag.model import LaneName
+from beam_llmdag.run.options import lane_of
 from pipelines.dataflow import check_settings, is_dataflow, set_dataflow_defaults
 from pipelines.runner_options import with_runner_defaults
 
@@ -45,6 +47,7 @@ class Settings:
         run_id: name of the run; None for a new one.
         plan: see `LLMDag`.
         lane: how requests travel: `"batch"`, for half the price, in rounds; None as the models say.
+        deadline: when answers are wanted, see `LLMDag`; None for no such moment.
         no_wait: with batches: only one round, which hands in what waits.
         keep_prompts: whether failures say what was asked.
         timings: whether the costs say how long each call took and waited.
@@ -69,6 +72,7 @@ class Settings:
     run_id: str | None = None
     plan: PlanKind | Literal["auto"] = "auto"
     lane: LaneName | None = None
+    deadline: datetime | None = None
     no_wait: bool = False
     keep_prompts: bool = False
     timings: bool = False
@@ -142,6 +146,12 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
         help="batch: requests go in the vendors' batch APIs, for half the price, and the run in rounds until all is "
         "answered; it may be stopped and started again",
     )
+    parser.add_argument(
+        "--deadline",
+        type=moment,
+        metavar="MOMENT",
+        help="such as 2027-01-31T08:00Z: --lane batch for what has come back by then, all else goes on its own",
+    )
     _add_flag(parser, "--no-wait", "with --lane batch: hand in what waits and end with exit code 75")
 
 
@@ -158,6 +168,7 @@ def parse_settings(argv: Sequence[str] | None, description: str) -> tuple[Settin
     """
     parser = options_parser(description)
     own, beam_args = parser.parse_known_args(_with_hyphens(parser, sys.argv[1:] if argv is None else argv))
+    own.lane = lane_of({"lane": own.lane, "deadline": own.deadline})
     options = PipelineOptions(with_runner_defaults(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or _DEFAULT_RUNNER

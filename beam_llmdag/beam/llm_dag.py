@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from copy import copy
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -111,6 +112,8 @@ class LLMDag(beam.PTransform[Any, Any]):
             see `beam_llmdag.Rounds`. Bounded input only. `"direct"`: each goes on its own, whatever models say.
         batch_retries: how a call is asked again that a batch has not answered: `"batch"`, in the next one, or
             `"direct"`, on its own at once, at its full price.
+        deadline: a moment, with its time zone, by which answers are wanted: `lane="batch"` for calls whose batch has
+            ended by then, while all others go on their own. See `RunOptions`.
         clock: where time comes from, for tests.
         run_id: name of the run; a new one for every pipeline by default. A run that is started again under its name
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
@@ -135,6 +138,7 @@ class LLMDag(beam.PTransform[Any, Any]):
         keep_prompts: bool = False,
         lane: LaneName | None = None,
         batch_retries: BatchRetries = "batch",
+        deadline: datetime | None = None,
         clock: Clock | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -154,6 +158,7 @@ class LLMDag(beam.PTransform[Any, Any]):
             "keep_prompts": keep_prompts,
             "lane": lane,
             "batch_retries": batch_retries,
+            "deadline": deadline,
             "clock": clock,
             "run_id": run_id,
         }

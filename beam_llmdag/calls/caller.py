@@ -61,6 +61,7 @@ class Caller:
         keep_prompts: whether attempts say what was asked.
         lane: the way of requests to models that say nothing of it themselves; `"direct"`: of all.
         batch_retries: see `BatchRetries`.
+        deadline: see `BatchLane`.
         in_rounds: whether this may be one round of several; see `Result.store_hit`.
         watch: is told how the calls go on.
     """
@@ -83,6 +84,7 @@ class Caller:
         keep_prompts: bool = False,
         lane: LaneName | None = None,
         batch_retries: BatchRetries = "batch",
+        deadline: float | None = None,
         in_rounds: bool = False,
         watch: Watch = NO_WATCH,
     ) -> None:
@@ -99,6 +101,7 @@ class Caller:
             run_id=run_id,
             direct=self._direct,
             retries=batch_retries,
+            deadline=deadline,
         )
         self._lane = lane
         self._in_rounds = in_rounds

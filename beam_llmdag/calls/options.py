@@ -31,6 +31,7 @@ class CallOptions:
         keep_prompts: whether attempts say what was asked.
         lane: the way of requests to models that say nothing of it themselves; `"direct"`: of all.
         batch_retries: see `BatchRetries`.
+        deadline: see `BatchLane`.
         goes_on: whether it goes on with a run that has ended; see `Result.store_hit`.
     """
 
@@ -44,6 +45,7 @@ class CallOptions:
     keep_prompts: bool = False
     lane: LaneName | None = None
     batch_retries: BatchRetries = "batch"
+    deadline: float | None = None
     goes_on: bool = False
 
     def may_wait(self, models: Iterable[Model]) -> bool:

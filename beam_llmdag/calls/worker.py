@@ -74,6 +74,7 @@ class Worker:
                     keep_prompts=options.keep_prompts,
                     lane=options.lane,
                     batch_retries=options.batch_retries,
+                    deadline=options.deadline,
                     in_rounds=options.goes_on or options.may_wait(declared.models),
                     watch=watch,
                 )

@@ -11,6 +11,7 @@ from typing import get_args
 
 from beam_llmdag.cli import batches, store
 from beam_llmdag.cli.dags import dag_at
+from beam_llmdag.clock import moment
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import LLMDagError
 from beam_llmdag.model import LaneName
@@ -74,6 +75,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--lane", choices=get_args(LaneName), help="batch: in vendors' batch APIs, for half the price, in rounds"
     )
+    run.add_argument(
+        "--deadline",
+        type=moment,
+        metavar="MOMENT",
+        help="such as 2027-01-31T08:00: batches for what has come back by then, all else on its own",
+    )
     run.add_argument("--no-wait", action="store_true", help="with batches: hand in what waits and end with code 75")
     run.add_argument("--strict", action="store_true", help="stop at the first failure")
     run.add_argument("--keep-prompts", action="store_true", help="keep what was asked with every attempt")
@@ -135,6 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
         keep_prompts=arguments.keep_prompts,
         lane=arguments.lane,
+        deadline=arguments.deadline,
         wait=not arguments.no_wait,
     )
     origin = Origin(dag=arguments.dag, input=arguments.input, encoding=arguments.encoding)

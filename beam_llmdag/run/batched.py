@@ -12,7 +12,7 @@ from beam_llmdag.calls.options import CallOptions
 from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.run.local import LocalRun
-from beam_llmdag.run.options import RunOptions, call_options
+from beam_llmdag.run.options import RunOptions, call_options, check_settings
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.report import Report
 
@@ -33,6 +33,7 @@ class BatchedRun:
     """
 
     def __init__(self, graph: Graph, options: RunOptions, *, calls: CallOptions | None = None) -> None:
+        check_settings(graph, options)
         calls = calls or call_options(options, local=True)
         if calls.store is None:
             raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: name one in store=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict, get_args
@@ -17,7 +18,7 @@ from beam_llmdag.errors import GraphError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.model import LaneName
 
-__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings"]
+__all__ = ["CallSettings", "RunOptions", "call_options", "check_settings", "lane_of"]
 
 
 class CallSettings(TypedDict, total=False):
@@ -30,6 +31,7 @@ class CallSettings(TypedDict, total=False):
     keep_prompts: bool
     lane: LaneName | None
     batch_retries: BatchRetries
+    deadline: datetime | None
     clock: Clock | None
     run_id: str | None
 
@@ -54,6 +56,8 @@ class RunOptions(CallSettings, total=False):
             one, for half the price; see `Dag.run`. `"direct"`: each goes on its own, whatever models say.
         batch_retries: how a call is asked again that a batch has not answered: `"batch"`, in the next one, or
             `"direct"`, on its own at once, at its full price.
+        deadline: a moment, with its time zone, by which answers are wanted: `lane="batch"` for calls whose batch has
+            ended by then (a vendor takes up to a day for one, Google two), while all others go on their own.
         clock: where time comes from, for tests.
         run_id: name of the run, see `LLMDag`.
         id_field, content_field: names of these fields in dicts and tables.
@@ -94,9 +98,16 @@ def call_options(settings: CallSettings, *, local: bool, workers: int = 1) -> Ca
         workers=workers,
         shared_limits=settings.get("shared_limits"),
         keep_prompts=settings.get("keep_prompts", False),
-        lane=settings.get("lane"),
+        lane=lane_of(settings),
         batch_retries=settings.get("batch_retries", "batch"),
+        deadline=None if (deadline := settings.get("deadline")) is None else deadline.timestamp(),
     )
+
+
+def lane_of(settings: CallSettings) -> LaneName | None:
+    """How requests travel to models that say nothing of it: who sets a deadline has time for batches."""
+    lane = settings.get("lane")
+    return "batch" if lane is None and settings.get("deadline") is not None else lane
 
 
 def _check_budget(graph: Graph, budget_usd: float | None) -> None:
@@ -124,11 +135,16 @@ def _check_lane(graph: Graph, settings: CallSettings) -> None:
     Raises:
         GraphError: they cannot.
     """
-    lane, retries = settings.get("lane"), settings.get("batch_retries", "batch")
+    lane, retries = lane_of(settings), settings.get("batch_retries", "batch")
     if lane is not None and lane not in get_args(LaneName):
         raise GraphError(f"lane is one of {', '.join(get_args(LaneName))}, not {lane!r}")
     if retries not in get_args(BatchRetries):
         raise GraphError(f"batch_retries is one of {', '.join(get_args(BatchRetries))}, not {retries!r}")
+    if (deadline := settings.get("deadline")) is not None:
+        if not isinstance(deadline, datetime) or deadline.tzinfo is None:
+            raise GraphError(f"deadline is a datetime with a time zone, not {deadline!r}")
+        if lane == "direct":
+            raise GraphError("deadline= says what may go in a batch, and lane='direct' that nothing may: leave out one")
     if settings.get("store") is False and lane_may_wait(lane, graph.models):
         raise GraphError("lane='batch' needs an answer store, where calls wait for their batch: leave out store=False")
 

@@ -35,6 +35,6 @@ def estimated(graph: Graph, items: Any, *, sample: int, seed: int, options: RunO
     if not sample or not prompts.items:
         return bounds(graph, prompts, len(known))
     drawn = sorted(random.Random(seed).sample(range(len(prompts.items)), min(sample, len(prompts.items))))
-    run = LocalRun(graph, {"run_id": _RUN_ID, **options, "lane": "direct"})
+    run = LocalRun(graph, {"run_id": _RUN_ID, **options, "lane": "direct", "deadline": None})
     run.run([prompts.items[index] for index in drawn])
     return estimate_from(graph, prompts, len(known), drawn, run.report())

@@ -13,6 +13,7 @@ from beam_llmdag.beam.io.read import ReadItems
 from beam_llmdag.beam.llm_dag import LLMDag
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError, InputError, StrictModeError
+from beam_llmdag.model import LaneName
 from beam_llmdag.records.item import Item, item_from
 from beam_llmdag.records.result import Failure
 from beam_llmdag.yaml.load import load_dag
@@ -44,6 +45,7 @@ class LLMDagFile(beam.PTransform[Any, Any]):
         strict: Whether the first failure fails the pipeline.
         run_id: Name of the run, see `LLMDag`.
         keep_prompts: Whether failures say what was asked, see `LLMDag`.
+        lane: `batch`: the pipeline is one round of a run in vendors' batch APIs, see `LLMDag`; `direct`: nothing is.
         error_handling: Beam YAML's `{output: name}`: another name for `failures`, which some transform must read then.
 
     Raises:
@@ -61,13 +63,14 @@ class LLMDagFile(beam.PTransform[Any, Any]):
         strict: bool = False,
         run_id: str | None = None,
         keep_prompts: bool = False,
+        lane: LaneName | None = None,
         error_handling: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._dag = load_dag(dag)
         self._items = _ItemOf(id_field, content_field, strict)
         options: dict[str, Any] = {"plan": plan, "store": store, "budget_usd": budget_usd, "run_id": run_id}
-        self._llm_dag = LLMDag(self._dag, strict=strict, keep_prompts=keep_prompts, **options)
+        self._llm_dag = LLMDag(self._dag, strict=strict, keep_prompts=keep_prompts, lane=lane, **options)
         self._failures = _failures_name(error_handling)
         _check_names(self._dag, self._failures)
 

@@ -46,6 +46,7 @@ def test_every_option_is_a_parameter_but_those_of_one_machine(pipeline: ModuleTy
         ("output", ["gs://bucket/results"], ["results", "C"]),
         ("model", ["cloud", "anthropic:claude-haiku-4-5", "local:/models/a b.gguf"], ["simulated", "local", "cloudy"]),
         ("store", ["postgresql://me:$PASSWORD@db/answers", "rediss://h/0"], ["answers.sqlite", "gs://b/s.sqlite"]),
+        ("deadline", ["2027-01-31T08:00", "2027-01-31T08:00:00+01:00"], ["tomorrow", "2027-01-31"]),
         ("fallback_model", ["openai:gpt-5-mini"], ["openai", "openai:", "openai: x"]),
         ("rerun", ["append", "replace"], ["Append", "delete"]),
         ("shards", ["0", "12"], ["-1", "two", "1.5"]),

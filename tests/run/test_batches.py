@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apache_beam as beam
@@ -625,3 +626,82 @@ def test_another_run_that_asks_what_is_in_a_batch_already_waits_for_that_one(sto
     provider.end_all()
     report = simple(provider).run(ITEMS[:3], lane="batch", store=store, run_id="another")
     assert (report.failures, len(provider.sent), len(report.costs)) == ([], 1, 3)
+
+
+def in_hours(hours: float, clock: FakeClock) -> datetime:
+    return datetime.fromtimestamp(clock.now(), UTC) + timedelta(hours=hours)
+
+
+def asked_alone(report: Any) -> int:
+    """Calls at their full price."""
+    whole = max(row.attempt.cost_nano_usd for row in report.costs)
+    return sum(row.attempt.cost_nano_usd == whole for row in report.costs)
+
+
+def test_with_a_far_deadline_all_goes_in_batches(run, store, engine):
+    provider, clock = BatchedProvider(), FakeClock()
+    direct = run(chain(provider), ITEMS, plan=engine, store=False)
+    made = in_rounds(run, chain(provider), store, engine, deadline=in_hours(10_000, clock), clock=clock)
+    assert answers(made) == answers(direct)
+    assert 2 * cost(made) == cost(direct)
+
+
+def test_with_a_deadline_before_a_batch_must_have_ended_nothing_goes_in_one(run, store, engine):
+    provider, clock = BatchedProvider(), FakeClock()
+    direct = run(chain(provider), ITEMS, plan=engine, store=False)
+    made = run(chain(provider), ITEMS, plan=engine, store=store, deadline=in_hours(23, clock), clock=clock)
+    assert (answers(made), cost(made), provider.lines) == (answers(direct), cost(direct), [])
+
+
+def test_as_many_levels_of_a_graph_go_in_batches_as_the_deadline_has_days_for(store):
+    provider, clock = BatchedProvider(), FakeClock()
+    provider.ends = False
+    asked = {"store": store, "clock": clock, "deadline": in_hours(30, clock)}
+    waiting = chain(provider).run(ITEMS, wait=False, **asked)
+    clock.advance(10 * 3600)
+    provider.end_all()
+    report = chain(provider).run(ITEMS, **asked)
+    assert waiting.summary.total.pending
+    assert len(provider.lines) == len(ITEMS)
+    assert asked_alone(report) == len(report.costs) - len(ITEMS)
+    assert report.summary.total.pending == 0
+
+
+def test_what_waits_for_a_batch_when_the_deadline_nears_is_not_asked_a_second_time(store):
+    provider, clock = BatchedProvider(), FakeClock()
+    provider.ends = False
+    asked = {"store": store, "clock": clock, "deadline": in_hours(30, clock), "wait": False}
+    chain(provider).run(ITEMS, **asked)
+    clock.advance(29 * 3600)
+    report = chain(provider).run(ITEMS, **asked)
+    assert (report.costs, len(provider.lines)) == ([], len(ITEMS))
+    assert report.summary.total.pending
+
+
+def test_what_a_batch_has_not_asked_goes_on_its_own_when_the_deadline_nears(store):
+    provider, clock = BatchedProvider(), FakeClock()
+    provider.ends = False
+    provider.said["first text 3"] = lambda: BatchReply(0, None)
+    asked = {"store": store, "clock": clock, "deadline": in_hours(30, clock)}
+    chain(provider).run(ITEMS, wait=False, **asked)
+    clock.advance(29 * 3600)
+    provider.end_all()
+    report = chain(provider).run(ITEMS, **asked)
+    assert (report.summary.total.failed, len(provider.lines)) == (0, len(ITEMS))
+    assert [row.results["first"].data["label"] for row in report.items] == [f"first text {n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"deadline": datetime(2027, 1, 1)}, "datetime with a time zone"),
+        ({"deadline": 3600.0}, "datetime with a time zone, not 3600.0"),
+        ({"deadline": datetime(2027, 1, 1, tzinfo=UTC), "lane": "direct"}, "leave out one"),
+        ({"deadline": datetime(2027, 1, 1, tzinfo=UTC), "store": False}, "needs an answer store"),
+    ],
+)
+def test_a_deadline_that_cannot_be_kept_is_refused(options, told):
+    with pytest.raises(GraphError, match=told):
+        chain(BatchedProvider()).run(ITEMS, **options)
+    with pytest.raises(GraphError, match=told):
+        LLMDag(chain(BatchedProvider()), **options)

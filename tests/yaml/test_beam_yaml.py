@@ -289,3 +289,8 @@ transforms:
         beam.Pipeline(runner=FnApiRunner()) as pipeline,
     ):
         pipeline | YamlTransform(spec, providers=providers)
+
+
+def test_the_lane_of_a_run_is_an_option(little: str) -> None:
+    with pytest.raises(GraphError, match="lane='batch' needs an answer store"):
+        LLMDagFile(little, store=False, lane="batch")

@@ -54,6 +54,8 @@ class BatchLane:
         run_id: the run.
         direct: the lane of calls that go on their own.
         retries: see `BatchRetries`.
+        deadline: what could come back from a batch only after it, in seconds since 1970-01-01 UTC, goes on its own;
+            None: nothing does.
     """
 
     outcomes: Outcomes
@@ -64,6 +66,7 @@ class BatchLane:
     run_id: str
     direct: Lane
     retries: BatchRetries
+    deadline: float | None = None
 
     def of(self, line: Line, numbers: frozenset[int]) -> Lane:
         """The lane of one question to one model.
@@ -108,16 +111,28 @@ class _BatchPermit:
         self._question = question
         self._request = request
         self._target = target
+        self._direct: AbstractAsyncContextManager[Permit] | None = None
         key = answer_key(request, target.key_parts).key
         self._id = custom_id(question.asked.key, key, tries)
 
     async def __aenter__(self) -> Permit:
+        if await self._is_late():
+            direct = self._question.lane.direct
+            self._direct = direct.permit(self._request, self._target, self._spender.dimension)
+            return await self._direct.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
+    ) -> bool | None:
+        return None if self._direct is None else await self._direct.__aexit__(kind, error, traceback)
+
+    async def _is_late(self) -> bool:
+        """Whether no batch could answer in time; what waits for one already goes on waiting, and is not paid twice."""
+        lane, batches = self._question.lane, batches_of(self._target.provider)
+        if lane.deadline is None or batches is None or lane.clock.now() + batches.limits.seconds <= lane.deadline:
+            return False
+        return (await self._question.store.ask_later(self._id, None)).entry is None
 
     async def ask(self, output: Output, patience: Patience) -> Outcome:  # noqa: ARG002 - nobody waits here
         """See `Permit`.

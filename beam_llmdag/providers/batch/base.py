@@ -34,10 +34,12 @@ class BatchLimits(NamedTuple):
     Attributes:
         requests: how many.
         bytes: of all their bodies together.
+        seconds: within which it ends, answered or not.
     """
 
     requests: int
     bytes: int
+    seconds: float = 24 * 3600.0
 
 
 class BatchLine(NamedTuple):

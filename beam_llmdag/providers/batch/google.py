@@ -73,7 +73,7 @@ class GoogleBatches:
         provider: whose server and key are used.
     """
 
-    limits = BatchLimits(requests=50_000, bytes=100_000_000)  # the API takes files of 2 GB
+    limits = BatchLimits(requests=50_000, bytes=100_000_000, seconds=48 * 3600)  # it takes files of 2 GB
     keeps_labels = True
 
     def __init__(self, provider: _Provider) -> None:
