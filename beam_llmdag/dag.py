@@ -129,13 +129,14 @@ class Dag(Graph):
             As `run`.
         """
         told = redrive_options(self, Path(folder), options)
+        written = written_as(Path(folder))  # before anything is paid for
         calls = replace(call_options(told, local=True), goes_on=True)
         run = self._run_of(told, calls)
         try:
             run.run(items, progress=progress)
         finally:
             self.last_report = report = run.report()
-        report.write(folder, **written_as(Path(folder)))
+        report.write(folder, **written)
         return report
 
     def estimate(self, items: Any, *, sample: int = 20, seed: int = 0, **options: Unpack[RunOptions]) -> Estimate:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from beam_llmdag.run.manifest import MANIFEST
+
 __all__ = ["different_files", "different_rows"]
 
 
@@ -26,7 +28,8 @@ def different_files(expected: Path, found: Path) -> list[str]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)  # that says when, and how
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def different_rows(expected: Path, found: Path) -> list[str]:

@@ -1,16 +1,18 @@
-"""`kill -9` at moments drawn by chance: of a program that runs a dag, and of the server that keeps its answers.
+"""`kill -9` at moments drawn by chance: of programs that run a dag, of engines' workers, of servers that keep answers.
 
     python -m engines.faults            # 20 seeds each, the table in docs/reliability.md
-    python -m engines.faults --seeds 3
+    python -m engines.faults --seeds 3 --only engines
 
 Each run analyses 100 items, two calls each through the Anthropic SDK, 20 in flight, answers after 50 ms. It is killed,
 or its server is, between the first request and about the last one; then it is started again until it ends. What was
-asked is counted at the simulated vendor. A call is in flight until its answer is in the store.
+asked is counted at the simulated vendor. A call is in flight until its answer is in the store. On engines it is the
+review pipeline that is killed, with 60 reviews and answers in SQLite, and started again where the engine gives it up.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -24,10 +26,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
+from engines.engine import DirectProcesses, DirectRunner, Engine, Flink, Prism
+from engines.kill import Target, kill_in_the_middle
+from engines.workload import PERMITS, Workload
 
 __all__ = ["Fault", "main", "provoke"]
 
@@ -65,6 +71,16 @@ class Fault:
     doubled: int
     paid_again: int
     starts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One line of the table: `fault` provokes it for a seed, with `in_flight` calls in flight at most."""
+
+    name: str
+    what: str
+    in_flight: int
+    fault: Callable[[int], Fault]
 
 
 def provoke(place: str, what: What, seed: int, kill_server: Callable[[], None] | None = None) -> Fault:
@@ -113,18 +129,53 @@ def main() -> None:
     """Kills, and prints a table in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m engines.faults", description="Kill runs and stores.")
     parser.add_argument("--seeds", type=int, default=20, help="kills per row; default: %(default)s")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--only", choices=("local", "engines"), help="runs in one process, or pipelines; default: both")
+    options = parser.parse_args()
+    seeds = options.seeds
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    print(f"| answers in | killed | kills | lost | doubled | paid again at most, of {IN_FLIGHT} in flight |")
-    print("|---|---|---:|---:|---:|---:|")
-    for name, what, fault in _rows():
-        faults = [fault(seed) for seed in range(seeds)]
+    print("| run | killed | kills | lost | doubled | paid again at most | of, in flight |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for row in itertools.chain(*(rows() for name, rows in _PARTS.items() if options.only in (None, name))):
+        faults = [row.fault(seed) for seed in range(seeds)]
         lost, doubled = sum(one.lost for one in faults), sum(one.doubled for one in faults)
         worst = max(one.paid_again for one in faults)
-        print(f"| {name} | {what} | {seeds} | {lost} | {doubled} | {worst} |", flush=True)
+        print(f"| {row.name} | {row.what} | {seeds} | {lost} | {doubled} | {worst} | {row.in_flight} |", flush=True)
 
 
-def _rows() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
+def _engine_rows() -> Iterator[_Row]:
+    """The engines that can run here; on Flink a worker and a TaskManager."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        workload = Workload(folder=Path(folder) / "workload", reviews=60)
+        engines = (DirectRunner(), DirectProcesses(), Prism(), Flink(Path(folder) / "flink"))
+        for engine in engines:
+            if (missing := engine.missing()) is not None:
+                print(f"{engine.name} is left out: {missing}", file=sys.stderr)
+                continue
+            with engine:
+                targets: tuple[Target, ...] = ("worker", "TaskManager") if isinstance(engine, Flink) else ("worker",)
+                for target in targets:
+                    what = "the program" if isinstance(engine, DirectRunner) else f"a {target}"
+                    fault = partial(_fault_of_engine, engine, target, workload)
+                    yield _Row(name=engine.name, what=what, in_flight=PERMITS * engine.processes, fault=fault)
+
+
+def _fault_of_engine(engine: Engine, target: Target, workload: Workload, seed: int) -> Fault:
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        share = random.Random(seed).uniform(0.02, 0.98)
+        outcome = kill_in_the_middle(engine, target, workload, Path(folder), share=share)
+    if outcome.problems and not outcome.lost + outcome.doubled:
+        raise RuntimeError(f"{engine.name}, seed {seed}: {'; '.join(outcome.problems)}")
+    starts = 1 if outcome.first_end == "survived" else 2
+    return Fault(lost=outcome.lost, doubled=outcome.doubled, paid_again=outcome.repeated, starts=starts)
+
+
+def _local_rows() -> Iterator[_Row]:
+    """Runs in one process, by where their answers are."""
+    for name, what, fault in _stores():
+        yield _Row(name=f"`dag.run`, {name}", what=what, in_flight=IN_FLIGHT, fault=fault)
+
+
+def _stores() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
     from helpers.servers import new_postgres, new_redis  # type: ignore[import-not-found]  # what the tests start
 
     def in_file(seed: int) -> Fault:
@@ -174,6 +225,9 @@ def _rows() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
             yield "Redis, append-only file", "the server", of_server
         finally:
             redis.stop()
+
+
+_PARTS: dict[str, Callable[[], Iterator[_Row]]] = {"local": _local_rows, "engines": _engine_rows}
 
 
 def _answer(request: SimulatedRequest) -> Reply:

@@ -28,7 +28,6 @@ FirstEnd = Literal["survived", "failed", "stuck"]
 _MARK = "LLMDAG_ENGINES_RUN"
 _WORKER = "sdk_worker_main"
 _POLL_SECONDS = 0.01
-_AT_SHARE = 0.5
 _FAIL_SECONDS = 20.0
 
 
@@ -42,6 +41,7 @@ class KillOutcome:
             answer store.
         repeated: calls that were made more than once.
         most_repeated: what all worker processes together may have in flight: so many calls a kill may repeat.
+        lost, doubled: items that are not there, and that are there once more.
         problems: what is wrong with the results, in words; there should be nothing.
     """
 
@@ -49,17 +49,22 @@ class KillOutcome:
     first_end: FirstEnd
     repeated: int
     most_repeated: int
+    lost: int
+    doubled: int
     problems: list[str]
 
 
-def kill_in_the_middle(engine: Engine, target: Target, workload: Workload, folder: Path) -> KillOutcome:
-    """Kills a part of an engine when half of all calls were asked, and looks at what comes out in the end.
+def kill_in_the_middle(
+    engine: Engine, target: Target, workload: Workload, folder: Path, *, share: float = 0.5
+) -> KillOutcome:
+    """Kills a part of an engine in the middle of a run, and looks at what comes out in the end.
 
     Args:
         engine: it runs.
         target: what is killed. Where the engine works in the process that submits, that process is its worker.
         workload: what it works on.
         folder: for the results, the logs and the answer store.
+        share: of all calls that were asked by then.
 
     Raises:
         EngineError: the engine has no such part; the job ended too early, did not survive where the engine promises
@@ -73,7 +78,7 @@ def kill_in_the_middle(engine: Engine, target: Target, workload: Workload, folde
     with workload.simulator() as simulator:
         first = workload.run(engine, simulator, folder / "first", options=options, variables=variables)
         with first:
-            _wait_for_calls(simulator, int(workload.calls * _AT_SHARE), first)
+            _wait_for_calls(simulator, int(workload.calls * share), first)
             in_flight = simulator.in_flight
             _kill(engine, target, first, f"{_MARK}={variables[_MARK]}")
             first_end = _end(first, RUN_SECONDS if engine.survives else _FAIL_SECONDS)
@@ -88,6 +93,7 @@ def kill_in_the_middle(engine: Engine, target: Target, workload: Workload, folde
                 second.finish(RUN_SECONDS)
             output = second.output
         asked = Counter(request.fingerprint for request in simulator.requests)
+    wanted, came = _ids(expected), _ids(output)
     problems = [*different_rows(expected, output), *_doubled_costs(output)]
     if len(asked) != workload.calls:
         problems.append(f"{len(asked)} different calls were made, not {workload.calls}")
@@ -96,6 +102,8 @@ def kill_in_the_middle(engine: Engine, target: Target, workload: Workload, folde
         first_end=first_end,
         repeated=asked.total() - len(asked),
         most_repeated=PERMITS * engine.processes,
+        lost=(wanted - came).total(),
+        doubled=(came - wanted).total(),
         problems=problems,
     )
 
@@ -133,6 +141,11 @@ def _workers(mark: str) -> list[int]:
     found = marked(mark, _WORKER)
     parents = {parent_of(pid) for pid in found}
     return [pid for pid in found if pid not in parents]
+
+
+def _ids(output: Path) -> Counter[str]:
+    files = output.glob("items*.parquet")
+    return Counter(str(row_id) for path in files for row_id in pq.read_table(path, columns=["id"])["id"].to_pylist())
 
 
 def _doubled_costs(output: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from beam_llmdag.calls.store.place import default_store
 from beam_llmdag.calls.worker import this_worker
 from beam_llmdag.dag import Dag
 from beam_llmdag.errors import GraphError
+from beam_llmdag.run.manifest import RunFacts
 from beam_llmdag.run.progress_line import ProgressLine
 from beam_llmdag.run.table import summary_table
 from pipelines.dataflow import is_only_described
@@ -66,10 +68,11 @@ def analyse(dag: Dag, models: Models, settings: Settings, options: PipelineOptio
 
 
 def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOptions, run_id: str) -> PipelineResult:
+    started_at = time.time()
     pipeline = beam.Pipeline(options=options)
     read = pipeline | "Read" >> reader(settings)
     place = output_place(settings, run_id)
-    results = read.items | "Analyse" >> LLMDag(
+    transform = LLMDag(
         dag,
         plan=settings.plan,
         store=models.store,
@@ -78,6 +81,7 @@ def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOption
         lane=settings.lane,
         deadline=settings.deadline,
     )
+    results = read.items | "Analyse" >> transform
     summary = results | "Summarise" >> Summarise(dag, unreadable=read.failures)
     place.write(dag, results, read.failures, summary)
     # known for workers of this process; on another runner the line stays at "starting"
@@ -87,6 +91,8 @@ def _round(dag: Dag, models: Models, settings: Settings, options: PipelineOption
     if is_only_described(pipeline.options):
         print(f"results, when the job has run: {settings.output}")
         return result
+    assert transform.calls is not None
+    place.say(dag, RunFacts(calls=transform.calls, id_field="id", content_field="content", started_at=started_at))
     _show(place, settings)
     return result
 

@@ -22,9 +22,13 @@ from beam_llmdag.beam.io.read import ReadItems
 from beam_llmdag.beam.io.results import WriteResults
 from beam_llmdag.beam.llm_dag import Results
 from beam_llmdag.dag import Dag
+from beam_llmdag.run.manifest import MANIFEST, Origin, RunFacts, manifest_of, manifest_text
 from pipelines.options import Settings
 
 __all__ = ["OutputPlace", "output_place", "reader"]
+
+_ONE_FILE = {"file_format": "parquet"}
+_RESULTS = (("items*.parquet",), ("failures*.parquet",), ("costs*.parquet",), ("regrouped", "*"), ("globals", "*"))
 
 
 class OutputPlace(Protocol):
@@ -40,6 +44,9 @@ class OutputPlace(Protocol):
 
     def items(self, limit: int) -> Iterator[dict[str, Any]]:
         """The first rows of the items."""
+
+    def say(self, dag: Dag, facts: RunFacts) -> None:
+        """Says beside the results what made them."""
 
 
 def reader(settings: Settings) -> beam.PTransform[Any, Any]:
@@ -87,6 +94,28 @@ class _Folder:
             limit -= len(rows)
             yield from rows
 
+    def say(self, dag: Dag, facts: RunFacts) -> None:
+        folder, summary = self.settings.output, self.summary()
+        manifest = manifest_of(
+            dag,
+            facts,
+            items={"count": summary["items"], "sha256": None},  # nobody here has seen them
+            files=self._sizes(),
+            summary=summary,
+            origin=Origin(dag=None, input=self.settings.input, encoding=self.settings.encoding),
+            written=_ONE_FILE | {"timings": self.settings.timings} if self.settings.shards == 1 else None,
+        )
+        with FileSystems.create(FileSystems.join(folder, MANIFEST), "application/json") as file:
+            file.write(manifest_text(manifest).encode())
+
+    def _sizes(self) -> dict[str, Any]:
+        """Bytes of each file with results, by its path within the folder."""
+        folder = self.settings.output
+        matches = FileSystems.match([FileSystems.join(folder, *parts) for parts in _RESULTS])
+        found = (metadata for match in matches for metadata in match.metadata_list)
+        sizes = {str(metadata.path): int(metadata.size_in_bytes) for metadata in found}
+        return {path[len(folder) :].lstrip("/\\"): {"bytes": size} for path, size in sorted(sizes.items())}
+
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
@@ -114,6 +143,9 @@ class _Tables:
 
     def items(self, limit: int) -> Iterator[dict[str, Any]]:
         yield from self._rows("items", limit, "id")
+
+    def say(self, dag: Dag, facts: RunFacts) -> None:
+        """The table of runs says it."""
 
     def _rows(self, table: str, limit: int, order_by: str) -> list[dict[str, Any]]:
         return run_rows(parse_destination(self.settings.output), table, self.run.run_id, limit, order_by)

@@ -27,6 +27,7 @@ from beam_llmdag.beam.windows.checks import check_windows
 from beam_llmdag.beam.windows.rewindowed import SameRewindowed, changed
 from beam_llmdag.beam.workers import worker_processes
 from beam_llmdag.calls.batch.lane import BatchRetries
+from beam_llmdag.calls.options import CallOptions
 from beam_llmdag.calls.retry import RetryPolicy
 from beam_llmdag.calls.store.place import is_on_a_server
 from beam_llmdag.clock import Clock
@@ -119,9 +120,14 @@ class LLMDag(beam.PTransform[Any, Any]):
             finds its answers in the store and what it paid for them on its bill; other runs find them for nothing. No
             two that run at the same time may have the same.
 
+    Attributes:
+        calls: how calls are made, with all that was not said; None until it is applied.
+
     Raises:
         GraphError: the dag cannot run.
     """
+
+    calls: CallOptions | None = None
 
     def __init__(
         self,
@@ -175,7 +181,7 @@ class LLMDag(beam.PTransform[Any, Any]):
     def expand(self, elements: PCollection[Any]) -> Results:
         local = _is_local(elements.pipeline.runner)
         workers = self._workers or worker_processes(elements.pipeline.options)
-        options = call_options(self._settings, local=local, workers=workers)
+        self.calls = options = call_options(self._settings, local=local, workers=workers)
         shares = options.store is not None and is_on_a_server(options.store)
         kind = self._plan
         if kind == "auto":

@@ -19,10 +19,19 @@ from beam_llmdag.calls.store.place import is_on_a_server
 from beam_llmdag.errors import InputError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.result import Row
-from beam_llmdag.records.summary import Summary
 from beam_llmdag.usage import Usage
 
-__all__ = ["MANIFEST", "Origin", "RunFacts", "manifest_of", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "Origin",
+    "RunFacts",
+    "about_files",
+    "about_items",
+    "manifest_of",
+    "manifest_text",
+    "read_manifest",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -32,15 +41,15 @@ _PACKAGES = ("beam-llmdag", "apache-beam", "pydantic", "anthropic", "openai", "g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a run on the command line had its dag and its items from.
+    """Where a run on the command line, or of a pipeline, had its dag and its items from.
 
     Attributes:
-        dag: file, or `module:name`.
+        dag: file, or `module:name`; None where it has no such name.
         input: path, folder or pattern.
         encoding: of the input, None for UTF-8.
     """
 
-    dag: str
+    dag: str | None
     input: str
     encoding: str | None = None
 
@@ -64,24 +73,23 @@ class RunFacts:
 def manifest_of(
     graph: Graph,
     facts: RunFacts,
-    rows: Sequence[Row],
-    summary: Summary,
-    folder: Path,
-    files: Iterable[Path],
+    *,
+    items: Mapping[str, Any],
+    files: Mapping[str, Any],
+    summary: Mapping[str, Any],
     origin: Origin | None,
-    written: Mapping[str, Any],
+    written: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The manifest of a run, as JSON-like data.
 
     Args:
         graph: what was run.
         facts: how.
-        rows: of the items.
-        summary: of all results.
-        folder: where the files are.
-        files: that were written.
+        items: what is known of them, see `about_items`.
+        files: what is known of each, see `about_files`.
+        summary: `Summary.to_json` of all results.
         origin: where dag and items are, if they are files.
-        written: how the files were written, see `Report.write`.
+        written: how `Report.write` writes these files; None where it would write others.
     """
     calls = facts.calls
     store = calls.store
@@ -101,17 +109,32 @@ def manifest_of(
             "id_field": facts.id_field,
             "content_field": facts.content_field,
         },
-        "items": {"count": len(rows), "sha256": _digest(rows)},
-        "written": dict(written),
-        "files": {path.relative_to(folder).as_posix(): _about(path) for path in files},
-        "summary": summary.to_json(graph.dimensions),
+        "items": dict(items),
+        "written": None if written is None else dict(written),
+        "files": dict(files),
+        "summary": dict(summary),
     }
+
+
+def about_items(rows: Sequence[Row]) -> dict[str, Any]:
+    """How many items there were, and a hash of them."""
+    return {"count": len(rows), "sha256": _digest(rows)}
+
+
+def about_files(folder: Path, files: Iterable[Path]) -> dict[str, Any]:
+    """Bytes and hash of each file, by its path within the folder."""
+    return {path.relative_to(folder).as_posix(): _about(path) for path in files}
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """The content of a manifest's file."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Writes a manifest into a folder."""
     unfinished = folder / f".{MANIFEST}.unfinished"
-    unfinished.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.write_text(manifest_text(manifest), encoding="utf-8")
     unfinished.replace(folder / MANIFEST)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_llmdag.calls.store.place import is_on_a_server
-from beam_llmdag.errors import GraphError
+from beam_llmdag.errors import GraphError, InputError
 from beam_llmdag.graph.graph import Graph
 from beam_llmdag.run.manifest import Origin, read_manifest
 from beam_llmdag.run.options import RunOptions
@@ -45,8 +45,13 @@ def written_as(folder: Path) -> dict[str, Any]:
     """How the files in a folder were written: arguments of `Report.write`.
 
     Raises:
-        InputError: the folder has no manifest.
+        InputError: the folder has no manifest, or files that `Report.write` does not write.
     """
     manifest = read_manifest(folder)
+    if manifest["written"] is None:
+        raise InputError(
+            f"a pipeline wrote {folder} in several files: start it again as it was, with --run-id {manifest['run_id']} "
+            "and its store, and it asks again what failed"
+        )
     origin = manifest["origin"]
     return {**manifest["written"], "origin": None if origin is None else Origin(**origin)}

@@ -13,7 +13,7 @@ from beam_llmdag.graph.graph import Graph
 from beam_llmdag.records.result import CostRow, Failure, Result, Row
 from beam_llmdag.records.summary import Summary
 from beam_llmdag.run.given import Given
-from beam_llmdag.run.manifest import Origin, RunFacts, manifest_of, write_manifest
+from beam_llmdag.run.manifest import Origin, RunFacts, about_files, about_items, manifest_of, write_manifest
 from beam_llmdag.run.table import summary_table
 
 if TYPE_CHECKING:  # Arrow takes a third of the time to import this library, and small runs do without
@@ -174,8 +174,15 @@ class Report:
 
         files = write_report(self, self._graph, Path(folder), file_format, timings=timings)
         if self._facts is not None:
-            options = {"file_format": file_format, "timings": timings}
-            made = manifest_of(self._graph, self._facts, self.items, self.summary, Path(folder), files, origin, options)
+            made = manifest_of(
+                self._graph,
+                self._facts,
+                items=about_items(self.items),
+                files=about_files(Path(folder), files),
+                summary=self.summary.to_json(self._graph.dimensions),
+                origin=origin,
+                written={"file_format": file_format, "timings": timings},
+            )
             write_manifest(Path(folder), made)
         return files
 

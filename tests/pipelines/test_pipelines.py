@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from helpers.places import EXAMPLES
 
+from beam_llmdag import InputError, Report, read_items
+from beam_llmdag.run.manifest import read_manifest
 from pipelines import category_analysis, review_analysis
+from pipelines.ending import analyse
 from pipelines.models import chosen_models
 from pipelines.options import Settings, parse_settings
 
@@ -250,3 +254,38 @@ def test_the_cloud_has_a_cheap_first_model_and_a_fallback_of_another_vendor() ->
 def test_simulated_answers_are_not_kept_in_the_store() -> None:
     with chosen_models(Settings(input="in.jsonl", output="out", model="simulated")) as models:
         assert models.store is False
+
+
+def written_by_a_pipeline(folder: Path, *more: str) -> Callable[[], Report]:
+    """Runs the review pipeline into a folder; what is returned asks again what failed there."""
+    args = ["--input", f"{EXAMPLES}/reviews_20.jsonl", "--output", f"{folder}", "--model", "simulated", *more]
+    settings, options = parse_settings([*args, "--run-id", "monday", "--store", f"{folder}/answers.sqlite"], "")
+    with chosen_models(settings) as models:
+        dag = review_analysis.review_dag(models)
+        analyse(dag, models, settings, options)
+    return lambda: dag.redrive(folder, read_items(f"{EXAMPLES}/reviews_20.jsonl"))
+
+
+def test_a_manifest_says_what_made_the_files(tmp_path: Path) -> None:
+    written_by_a_pipeline(tmp_path)
+    manifest = read_manifest(tmp_path)
+    assert (manifest["run_id"], manifest["dag"]["name"], manifest["items"]["count"]) == ("monday", "reviews", 20)
+    assert manifest["store"] == f"{tmp_path}/answers.simulated.sqlite"
+    assert manifest["origin"]["input"] == f"{EXAMPLES}/reviews_20.jsonl"
+    sizes = {name: (tmp_path / name).stat().st_size for name in ("costs.parquet", "failures.parquet", "items.parquet")}
+    assert manifest["files"] == {name: {"bytes": size} for name, size in sizes.items()}
+    assert manifest["summary"] == json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_what_a_pipeline_wrote_is_redriven_byte_for_byte(tmp_path: Path) -> None:
+    redrive = written_by_a_pipeline(tmp_path)
+    written = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    report = redrive()  # the simulated vendor is gone: all is in the store
+    assert report.failures == []
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == written
+
+
+def test_what_a_pipeline_wrote_in_several_files_says_how_to_ask_again(tmp_path: Path) -> None:
+    redrive = written_by_a_pipeline(tmp_path, "--shards", "2")
+    with pytest.raises(InputError, match="start it again as it was, with --run-id monday"):
+        redrive()
