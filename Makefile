@@ -105,9 +105,10 @@ audit: $(STAMP) .venvs/audit/.installed
 	@touch $@
 
 # All measurements, or those of one case: make bench CASE=c0 RUNS=5. About 25 minutes on two cores; leave the machine alone.
-bench: $(STAMP)
+bench: $(STAMP) servers
 	$(BIN)/python -m benchmarks $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS))
 	$(BIN)/python -m benchmarks --docs
+	$(BIN)/python -m benchmarks.stores
 
 # The libraries that the engine is compared with, each in an environment of its own.
 bench-peers: $(patsubst benchmarks/peers/%.txt,.venvs/%/.installed,$(wildcard benchmarks/peers/*.txt))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from benchmarks.docs import update_docs
 from benchmarks.graphs import GRAPHS, ideal_seconds, is_complete, items_of
 from benchmarks.runner import run_case
 from benchmarks.server import ServerSettings
+from benchmarks.stores import STEPS, costs
 from benchmarks.table import shown_table, shown_targets
 from benchmarks.targets import checked_targets
 from benchmarks.task import Task
@@ -155,3 +157,9 @@ def test_the_docs_get_tables_targets_and_charts_between_their_markers(tmp_path: 
 def test_every_case_has_rows_of_the_library_and_a_name_of_its_own() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     assert all(any(entry.task.engine == "llmdag" for entry in case.entries) for case in CASES)
+
+
+def test_every_step_of_a_store_is_measured(tmp_path: Path) -> None:
+    measured = asyncio.run(costs(str(tmp_path / "answers.sqlite"), alone=2, many=5))
+    assert tuple(measured) == STEPS
+    assert all(min(cost) > 0 for cost in measured.values())
