@@ -23,19 +23,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
 from engines.engine import DirectProcesses, DirectRunner, Engine, Flink, Prism
 from engines.kill import Target, kill_in_the_middle
+from engines.processes import free_ports
 from engines.workload import PERMITS, Workload
 
-__all__ = ["Fault", "main", "provoke"]
+__all__ = ["Fault", "main", "provoke", "provoke_vendor"]
 
 ITEMS, IN_FLIGHT, LATENCY_SECONDS = 100, 20, 0.05
 _SECONDS = 2 * ITEMS / IN_FLIGHT * LATENCY_SECONDS
@@ -51,6 +52,17 @@ dag.dimension(lambda item: f"Mood of {item.content}?", name="mood")
 dag.dimension(lambda item, mood: f"Why is {item.content} {mood}?", name="why")
 report = dag.run([Item(str(n), f"text {n}") for n in range(int(items))], store=store, run_id="r", progress=False)
 report.write(output, file_format="jsonl")
+"""
+
+VENDOR = """
+import sys, time
+from beam_llmdag.testing import Simulator
+
+def answer(request):
+    return "good" if request.prompt.startswith("Mood") else "because"
+
+with Simulator(answer, latency=float(sys.argv[1]), port=int(sys.argv[2]), log_path=sys.argv[3]):
+    time.sleep(3600)
 """
 
 What = Literal["program", "server"]
@@ -98,8 +110,7 @@ def provoke(place: str, what: What, seed: int, kill_server: Callable[[], None] |
         Simulator(_answer, latency=LATENCY_SECONDS) as simulator,
     ):
         output = Path(folder) / "out"
-        command = [sys.executable, "-c", PROGRAM, simulator.base_url("anthropic"), place, str(output)]
-        command += [str(ITEMS), str(IN_FLIGHT)]
+        command = _program(simulator.base_url("anthropic"), place, output)
         starts = 1
         process = _started(command)
         _await(lambda: simulator.request_count > 0)
@@ -113,8 +124,52 @@ def provoke(place: str, what: What, seed: int, kill_server: Callable[[], None] |
             process = _started(command)
             if starts > 5:
                 raise RuntimeError("the run does not come to its end")
-        rows = [json.loads(line) for line in (output / "items.jsonl").read_text().splitlines()]
         answered = Counter(request.fingerprint for request in simulator.requests if request.status == 200)
+        return _fault(_lines(output / "items.jsonl"), answered, starts)
+
+
+def provoke_vendor(seed: int) -> Fault:
+    """Kills the simulated vendor in the middle of a run, starts it again at once, and counts.
+
+    Args:
+        seed: draws the moment.
+    """
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder, ExitStack() as stack:
+        output, log = Path(folder) / "out", Path(folder) / "asked.jsonl"
+        [port] = free_ports(1)
+        vendor = [sys.executable, "-c", VENDOR, str(LATENCY_SECONDS), str(port), str(log)]
+        first = _started(vendor)
+        stack.callback(first.kill)
+        process = _started(_program(f"http://127.0.0.1:{port}", f"{folder}/answers.sqlite", output))
+        stack.callback(process.kill)
+        _await(lambda: log.exists() and log.stat().st_size > 0)
+        time.sleep(random.Random(seed).uniform(0.0, _SECONDS))
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        second = _started(vendor)
+        stack.callback(second.kill)
+        if process.wait() != 0:
+            raise RuntimeError("the run did not survive its vendor")
+        answered = Counter(line["fingerprint"] for line in _lines(log) if line["status"] == 200)
+        return _fault(_lines(output / "items.jsonl"), answered, starts=1)
+
+
+def _program(url: str, place: str, output: Path) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, url, place, str(output), str(ITEMS), str(IN_FLIGHT)]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _fault(rows: Sequence[Mapping[str, Any]], answered: Counter[str], starts: int) -> Fault:
+    """What came of a kill.
+
+    Args:
+        rows: of the run that came to its end.
+        answered: fingerprint of a request -> how often it was answered well.
+        starts: of the program.
+    """
     ids = Counter(row["id"] for row in rows)
     good = sum(row["mood"]["status"] == row["why"]["status"] == "ok" for row in rows)
     return Fault(
@@ -183,6 +238,7 @@ def _stores() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
             return provoke(f"{folder}/answers.sqlite", "program", seed)
 
     yield "SQLite", "the program", in_file
+    yield "SQLite", "the vendor", provoke_vendor
     postgres = new_postgres()
 
     def restart_postgres() -> None:

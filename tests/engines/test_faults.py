@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.servers import new_postgres
 
-from engines.faults import IN_FLIGHT, provoke
+from engines.faults import IN_FLIGHT, provoke, provoke_vendor
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -17,6 +17,12 @@ def test_a_killed_run_loses_nothing_and_pays_again_no_more_than_was_in_flight(se
     assert (fault.lost, fault.doubled) == (0, 0)
     assert fault.paid_again <= IN_FLIGHT
     assert fault.starts == 2
+
+
+def test_a_killed_vendor_costs_no_item_and_is_asked_again_no_more_than_was_in_flight() -> None:
+    fault = provoke_vendor(1)
+    assert (fault.lost, fault.doubled, fault.starts) == (0, 0, 1)
+    assert fault.paid_again <= IN_FLIGHT
 
 
 def test_a_killed_server_costs_nothing_where_it_comes_back() -> None:
