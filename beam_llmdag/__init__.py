@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from beam_llmdag.beam.io.results import WriteResults
     from beam_llmdag.beam.llm_dag import LLMDag, Results
     from beam_llmdag.beam.summarise import Summarise
+    from beam_llmdag.enrichment import enrich
     from beam_llmdag.records.files import read_items
     from beam_llmdag.yaml.load import load_dag
 
@@ -78,6 +79,7 @@ __all__ = [
     "Usage",
     "WriteBigQueryResults",
     "WriteResults",
+    "enrich",
     "load_dag",
     "read_items",
 ]
@@ -89,6 +91,7 @@ _LAZY = {
     "Summarise": "beam_llmdag.beam.summarise",
     "WriteBigQueryResults": "beam_llmdag.beam.io.bigquery.write",
     "WriteResults": "beam_llmdag.beam.io.results",
+    "enrich": "beam_llmdag.enrichment",
     "load_dag": "beam_llmdag.yaml.load",
     "read_items": "beam_llmdag.records.files",
 }

@@ -18,7 +18,7 @@ from beam_llmdag.records.records import fitted, row_record
 from beam_llmdag.records.result import Result, Row
 from beam_llmdag.run.given import Given
 
-__all__ = ["arrow_table", "pandas_frame", "polars_frame"]
+__all__ = ["arrow_table", "enriched", "pandas_frame", "polars_frame"]
 
 # pandas' own integers and truth values have no place for a missing one
 _PANDAS_TYPES = {pa.int64(): "Int64", pa.bool_(): "boolean", pa.float64(): "float64"}
@@ -72,6 +72,28 @@ def polars_frame(given: Given, rows: Sequence[Row], schemas: Mapping[str, Any]) 
     else:
         frame = pl.DataFrame([_polars_series(pl, column) for column in _item_columns(given, rows)])
     return frame.with_columns([_polars_series(pl, column) for column in _answer_columns(rows, schemas, frame.columns)])
+
+
+def enriched(given: Given, rows: Sequence[Row], schemas: Mapping[str, Any]) -> Any:
+    """What was given, a table of any kind or a list of dicts, as the same kind; for the arguments `pandas_frame`."""
+    kind = frame_kind(given.frame)
+    if kind == "pandas":
+        return pandas_frame(given, rows, schemas)
+    if kind == "polars":
+        return polars_frame(given, rows, schemas)
+    if kind == "arrow":
+        table = given.frame if isinstance(given.frame, pa.Table) else pa.Table.from_batches([given.frame])
+        for column in _answer_columns(rows, schemas, table.column_names):
+            values = pa.array([fitted(value, column.type) for value in column.values], column.type.type)
+            table = table.append_column(column.type.with_name(column.name), values)
+        return table
+    taken = {name for record in given.frame for name in record}
+    columns = _answer_columns(rows, schemas, taken)
+    added = (
+        {column.name: value for column, value in zip(columns, values, strict=True)}
+        for values in zip(*(column.values for column in columns), strict=True)
+    )
+    return [{**record, **answers} for record, answers in zip(given.frame, added, strict=True)]
 
 
 def _series(pd: Any, column: _Column, index: Any) -> Any:
