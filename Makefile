@@ -109,6 +109,7 @@ bench: $(STAMP) servers
 	$(BIN)/python -m benchmarks $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS))
 	$(BIN)/python -m benchmarks --docs
 	$(BIN)/python -m benchmarks.stores
+	$(BIN)/python -m benchmarks.memory
 
 # The libraries that the engine is compared with, each in an environment of its own.
 bench-peers: $(patsubst benchmarks/peers/%.txt,.venvs/%/.installed,$(wildcard benchmarks/peers/*.txt))

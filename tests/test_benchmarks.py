@@ -13,6 +13,7 @@ from helpers.places import ROOT
 from benchmarks.cases import CASES, PEERS, Case, Entry
 from benchmarks.docs import update_docs
 from benchmarks.graphs import GRAPHS, ideal_seconds, is_complete, items_of
+from benchmarks.memory import WAYS, measure
 from benchmarks.runner import run_case
 from benchmarks.server import ServerSettings
 from benchmarks.stores import STEPS, costs
@@ -163,3 +164,10 @@ def test_every_step_of_a_store_is_measured(tmp_path: Path) -> None:
     measured = asyncio.run(costs(str(tmp_path / "answers.sqlite"), alone=2, many=5))
     assert tuple(measured) == STEPS
     assert all(min(cost) > 0 for cost in measured.values())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_memory_of_a_run_is_measured_with_all_its_rows(way: str, tmp_path: Path) -> None:
+    made = measure(way, 20, str(tmp_path))
+    assert made["rows"] == 20
+    assert made["mb"] > 0
