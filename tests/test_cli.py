@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -237,3 +238,17 @@ def test_a_run_in_batches_ends_with_75_while_something_waits_and_batches_shows_a
         assert "no open batch 'unknown'" in capsys.readouterr().err
         assert main(command) == 0
         assert (len(simulator.batches), simulator.request_count) == (1, 4)
+
+
+def test_a_deadline_says_what_goes_in_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "content": "x"}\n')
+    soon, far = (datetime.now(UTC) + timedelta(days=days) for days in (0.5, 30))
+    lanes = {}
+    for moment in (soon, far):
+        with Simulator(lambda _: "fine") as simulator:
+            (tmp_path / "little.yaml").write_text(YAML_DAG.format(url=simulator.base_url("anthropic")))
+            command = ["run", str(tmp_path / "little.yaml"), "--input", str(tmp_path / "in.jsonl"), "--deadline"]
+            store = str(tmp_path / f"{moment:%d}.sqlite")
+            assert main([*command, moment.isoformat(), "--store", store, "--output", str(tmp_path / "out")]) == 0
+            lanes[moment] = {request.lane for request in simulator.requests}
+    assert lanes == {soon: {"direct"}, far: {"batch"}}

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,9 @@ def test_what_a_pipeline_wrote_in_several_files_says_how_to_ask_again(tmp_path: 
     redrive = written_by_a_pipeline(tmp_path, "--shards", "2")
     with pytest.raises(InputError, match="start it again as it was, with --run-id monday"):
         redrive()
+
+
+def test_a_deadline_of_a_pipeline_is_one_for_batches() -> None:
+    args = ["--input", "in.jsonl", "--output", "out", "--deadline", "2027-01-31T08:00Z"]
+    settings, _ = parse_settings(args, "")
+    assert (settings.lane, settings.deadline) == ("batch", datetime(2027, 1, 31, 8, tzinfo=UTC))
