@@ -36,12 +36,16 @@ def test_a_load_is_told_with_its_ratio() -> None:
     [("survived", "went on"), ("failed", "failed; started again"), ("stuck", "hung; stopped and started again")],
 )
 def test_a_kill_is_told_with_how_the_job_ended_and_the_calls_repeated(first_end: FirstEnd, words: str) -> None:
-    outcome = KillOutcome(in_flight=60, first_end=first_end, repeated=7, most_repeated=64, problems=[])
+    outcome = KillOutcome(
+        in_flight=60, first_end=first_end, repeated=7, most_repeated=64, lost=0, doubled=0, problems=[]
+    )
     told = kill_cell("worker", outcome)
     assert told == f"worker: the job {words}; all rows once, 7 calls repeated (60 were in flight, 64 allowed)"
 
 
 def test_lost_and_doubled_rows_are_told() -> None:
     problems = ["item 'a' is lost", "item 'b' came 2 times"]
-    outcome = KillOutcome(in_flight=60, first_end="survived", repeated=7, most_repeated=64, problems=problems)
+    outcome = KillOutcome(
+        in_flight=60, first_end="survived", repeated=7, most_repeated=64, lost=0, doubled=0, problems=problems
+    )
     assert kill_cell("TaskManager", outcome) == "TaskManager: **item 'a' is lost; item 'b' came 2 times**"
