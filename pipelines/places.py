@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,8 +90,12 @@ class _Folder:
     def items(self, limit: int) -> Iterator[dict[str, Any]]:
         pattern = FileSystems.join(self.settings.output, "items*.parquet")
         for found in sorted(FileSystems.match([pattern])[0].metadata_list, key=lambda metadata: str(metadata.path)):
+            if limit <= 0:
+                return
             with FileSystems.open(found.path) as file:
-                rows = pq.read_table(file).slice(0, limit).to_pylist()
+                # Arrow's own threads may still hold the file when Python ends, which aborts the process: so none here
+                batches = pq.ParquetFile(file, pre_buffer=False).iter_batches(limit, use_threads=False)
+                rows = list(itertools.islice((row for batch in batches for row in batch.to_pylist()), limit))
             limit -= len(rows)
             yield from rows
 
