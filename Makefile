@@ -105,11 +105,11 @@ audit: $(STAMP) .venvs/audit/.installed
 	@touch $@
 
 # All measurements, or those of one case: make bench CASE=c0 RUNS=5. About 25 minutes on two cores; leave the machine alone.
-bench: $(STAMP) servers
+bench: $(STAMP) $(if $(CASE),,servers)
 	$(BIN)/python -m benchmarks $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS))
 	$(BIN)/python -m benchmarks --docs
-	$(BIN)/python -m benchmarks.stores
-	$(BIN)/python -m benchmarks.memory
+	$(if $(CASE),,$(BIN)/python -m benchmarks.stores)
+	$(if $(CASE),,$(BIN)/python -m benchmarks.memory --most 100000)
 
 # The libraries that the engine is compared with, each in an environment of its own.
 bench-peers: $(patsubst benchmarks/peers/%.txt,.venvs/%/.installed,$(wildcard benchmarks/peers/*.txt))

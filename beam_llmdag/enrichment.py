@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 from beam_llmdag.dag import Dag
-from beam_llmdag.errors import GraphError
+from beam_llmdag.errors import GraphError, InputError
 from beam_llmdag.model import Model
 from beam_llmdag.providers.base import ProviderFactory
 from beam_llmdag.providers.prices import Price
@@ -151,6 +151,15 @@ def _named(prompt: str | Mapping[str, str], output: Any, name: str | None) -> Ma
 
 def _records(table: Any) -> list[dict[str, Any]]:
     """The rows of a table as JSON-like data."""
-    if frame_kind(table) == "pandas" and not named_index(table):
+    kind = frame_kind(table)
+    if kind is None and not (isinstance(table, list) and all(isinstance(record, Mapping) for record in table)):
+        raise InputError(
+            f"enrich takes a pandas or polars frame, an Arrow table or a list of dicts, not {_kind(table)}"
+        )
+    if kind == "pandas" and not named_index(table):
         table = table.reset_index(drop=True)
     return [plain(record, f"row {number}") for number, record in enumerate(records_of(table, "id"))]
+
+
+def _kind(table: Any) -> str:
+    return "a list with other things in it" if isinstance(table, list) else f"a {type(table).__name__}"

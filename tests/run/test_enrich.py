@@ -128,6 +128,16 @@ def test_a_prompt_that_cannot_be_right_is_refused_before_any_call(
     assert provider.requests == []
 
 
-def test_what_is_no_table_is_refused(provider: ScriptedProvider) -> None:
-    with pytest.raises(InputError, match="a single str is no list of items"):
-        asked("reviews.csv", "{review}", provider)
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("reviews.csv", "not a str"),
+        (iter(ROWS), "not a list_iterator"),
+        (["a text"], "not a list with other things"),
+        (ROWS[0], "not a dict"),
+    ],
+)
+def test_what_is_no_table_is_refused_before_any_call(table: Any, told: str, provider: ScriptedProvider) -> None:
+    with pytest.raises(InputError, match=told):
+        asked(table, "{review}", provider)
+    assert provider.requests == []
