@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ from beam_llmdag.calls.store.answers import AnswerStore, Asked, Payer
 from beam_llmdag.calls.store.place import open_store
 from beam_llmdag.records.result import Attempt
 from beam_llmdag.usage import Usage
+from engines.servers import new_postgres, new_redis
 
 __all__ = ["STEPS", "Cost", "costs", "main"]
 
@@ -120,9 +120,6 @@ def main() -> None:
 @contextmanager
 def _places() -> Iterator[Iterator[tuple[str, str]]]:
     """Stores that nobody has used, the servers running."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from helpers.servers import new_postgres, new_redis  # type: ignore[import-not-found]  # what the tests start
-
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stores-")))
         postgres = new_postgres()

@@ -34,6 +34,7 @@ from beam_llmdag.testing import Reply, SimulatedRequest, Simulator
 from engines.engine import DirectProcesses, DirectRunner, Engine, Flink, Prism
 from engines.kill import Target, kill_in_the_middle
 from engines.processes import free_ports
+from engines.servers import new_postgres, new_redis
 from engines.workload import PERMITS, Workload
 
 __all__ = ["Fault", "main", "provoke", "provoke_vendor"]
@@ -187,7 +188,6 @@ def main() -> None:
     parser.add_argument("--only", choices=("local", "engines"), help="runs in one process, or pipelines; default: both")
     options = parser.parse_args()
     seeds = options.seeds
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     print("| run | killed | kills | lost | doubled | paid again at most | of, in flight |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for row in itertools.chain(*(rows() for name, rows in _PARTS.items() if options.only in (None, name))):
@@ -231,8 +231,6 @@ def _local_rows() -> Iterator[_Row]:
 
 
 def _stores() -> Iterator[tuple[str, str, Callable[[int], Fault]]]:
-    from helpers.servers import new_postgres, new_redis  # type: ignore[import-not-found]  # what the tests start
-
     def in_file(seed: int) -> Fault:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             return provoke(f"{folder}/answers.sqlite", "program", seed)
